@@ -1,0 +1,118 @@
+"""Around every request: an id, the size limits, and exactly one log line."""
+
+import ipaddress
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.functional import LazyObject, empty
+
+logger = logging.getLogger("fintech_core.request")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_current: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def current_request_id() -> str:
+    """The id of the request being served, or an empty string outside of one."""
+    return _current.get()
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """The address of whoever sent the request, or None where it has none (a unix socket).
+
+    The peer's own address counts. With ``NUM_PROXIES`` proxies of ours in front it is the entry that the
+    outermost of them wrote into X-Forwarded-For; what a caller put there before is never believed.
+    """
+    address = str(request.META.get("REMOTE_ADDR") or "")
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR")
+    if settings.NUM_PROXIES and forwarded:
+        hops = [hop.strip() for hop in forwarded.split(",")]
+        address = hops[-min(settings.NUM_PROXIES, len(hops))]
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return None
+
+
+class RequestMiddleware:
+    """Gives each request an id, refuses what is too large, and writes one JSON line about it.
+
+    The line holds the id, user, method, route, status and duration: never a body, a query string, a
+    header or a path as sent, so no password, token, key or hostile text can reach the log.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        started = time.perf_counter()
+        sent = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id = sent if _REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
+        token = _current.set(request_id)
+        try:
+            response = _too_long_query(request) or self._get_response(request)
+            response["X-Request-ID"] = request_id
+            if request.path_info.startswith("/api/"):
+                response.headers.setdefault("Cache-Control", "no-store")
+            _log(request, response.status_code, time.perf_counter() - started, request_id)
+        finally:
+            _current.reset(token)
+        return response
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        """Refuse a body over the view's limit before anything of it is read."""
+        if not request.path_info.startswith("/api/"):
+            return None
+        limit = getattr(getattr(view, "cls", None), "max_body_bytes", settings.MAX_BODY_BYTES)
+        try:
+            length = int(request.META.get("CONTENT_LENGTH") or 0)
+        except ValueError:
+            length = 0
+        if length > limit:
+            return _refusal(413, "body_too_large", f"The body may have {limit} bytes at most.")
+        return None
+
+
+def _too_long_query(request: HttpRequest) -> HttpResponse | None:
+    if len(request.META.get("QUERY_STRING", "")) > settings.MAX_QUERY_BYTES:
+        return _refusal(414, "uri_too_long", "The query string is too long.")
+    return None
+
+
+def _refusal(status: int, code: str, title: str) -> HttpResponse:
+    from fintech_core.problems import problem, problem_http_response
+
+    return problem_http_response(problem(status, code, title))
+
+
+def _log(request: HttpRequest, status: int, seconds: float, request_id: str) -> None:
+    match = request.resolver_match
+    logger.info(
+        "request",
+        extra={
+            "request_id": request_id,
+            "user": _user_id(request),
+            "method": request.method if (request.method or "").isalpha() else "?",
+            "route": f"/{match.route}" if match else None,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 2),
+        },
+    )
+
+
+def _user_id(request: HttpRequest) -> str | None:
+    user = getattr(request, "user", None)
+    if isinstance(user, LazyObject) and user._wrapped is empty:
+        return None  # Nobody asked who it is; a log line is no reason to query the database.
+    key = getattr(user, "pk", None)
+    return None if key is None else str(key)

@@ -1,0 +1,136 @@
+"""Money: a finite decimal amount of one currency, with exactly that currency's decimal places.
+
+Currencies and their places follow ISO 4217. Nothing here rounds: an amount that does not fit is
+refused. The one exception is ``allocate()``, which splits an amount into parts that add up to it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, Self
+
+# ISO 4217 minor units that differ from 2. PostgreSQL holds the same list in ``currency_places()``.
+_NO_PLACES = (
+    *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"),
+    *("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
+)
+_THREE_PLACES = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+_FOUR_PLACES = ("CLF", "UYW")
+_PLACES: Final[dict[str, int]] = {
+    **dict.fromkeys(_NO_PLACES, 0),
+    **dict.fromkeys(_THREE_PLACES, 3),
+    **dict.fromkeys(_FOUR_PLACES, 4),
+}
+_DEFAULT_PLACES: Final = 2
+_CODE = re.compile(r"[A-Z]{3}", re.ASCII)
+# What a client may send: ASCII digits, no sign, no exponent, at most 12 integer digits.
+_TEXT = re.compile(r"(0|[1-9][0-9]{0,11})(\.[0-9]+)?", re.ASCII)
+LARGEST: Final = Decimal(10) ** 12
+
+
+class InvalidMoney(ValueError):
+    """The value is not an exact amount of its currency; the text says why and may be shown."""
+
+
+class CurrencyMismatch(TypeError):
+    """Two amounts of different currencies met in one sum or comparison."""
+
+
+def places_of(currency: str) -> int:
+    """Number of decimal places ISO 4217 gives the currency (``USD`` 2, ``JPY`` 0, ``KWD`` 3)."""
+    if not isinstance(currency, str) or not _CODE.fullmatch(currency):
+        raise InvalidMoney("A currency is three upper-case letters (ISO 4217).")
+    return _PLACES.get(currency, _DEFAULT_PLACES)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An exact amount in one currency; it may be negative (an entry) or zero (a balance)."""
+
+    amount: Decimal
+    currency: str
+
+    def __post_init__(self) -> None:
+        places = places_of(self.currency)
+        if not isinstance(self.amount, Decimal):
+            raise InvalidMoney("An amount is a Decimal; floats and integers are refused.")
+        if not self.amount.is_finite():
+            raise InvalidMoney("An amount is finite.")
+        exponent = self.amount.normalize().as_tuple().exponent
+        if isinstance(exponent, int) and -exponent > places:
+            raise InvalidMoney(f"{self.currency} has at most {places} decimal places.")
+        object.__setattr__(self, "amount", self.amount.quantize(Decimal(1).scaleb(-places)))
+
+    @classmethod
+    def parse(cls, text: str, currency: str) -> Self:
+        """An amount of zero or more from a client's text (API.md, *Conventions*).
+
+        Raises ``InvalidMoney`` for anything but ``^(0|[1-9][0-9]{0,11})(\\.[0-9]+)?$`` within the
+        currency's places.
+        """
+        places = places_of(currency)
+        match = _TEXT.fullmatch(text) if isinstance(text, str) and len(text) <= 32 else None
+        if match is None:
+            raise InvalidMoney('Send a decimal string such as "50.00".')
+        if len(match[2] or "") - 1 > places:
+            raise InvalidMoney(f"{currency} has at most {places} decimal places.")
+        return cls(Decimal(text), currency)
+
+    @classmethod
+    def zero(cls, currency: str) -> Self:
+        """Nothing, in the currency."""
+        return cls(Decimal(0), currency)
+
+    def __str__(self) -> str:
+        return format(self.amount, "f")
+
+    def __add__(self, other: "Money") -> "Money":
+        return Money(self.amount + self._same(other), self.currency)
+
+    def __sub__(self, other: "Money") -> "Money":
+        return Money(self.amount - self._same(other), self.currency)
+
+    def __neg__(self) -> "Money":
+        return Money(-self.amount, self.currency)
+
+    def __lt__(self, other: "Money") -> bool:
+        return self.amount < self._same(other)
+
+    def __le__(self, other: "Money") -> bool:
+        return self.amount <= self._same(other)
+
+    def __gt__(self, other: "Money") -> bool:
+        return self.amount > self._same(other)
+
+    def __ge__(self, other: "Money") -> bool:
+        return self.amount >= self._same(other)
+
+    def __bool__(self) -> bool:
+        return bool(self.amount)
+
+    def _same(self, other: "Money") -> Decimal:
+        if not isinstance(other, Money) or other.currency != self.currency:
+            raise CurrencyMismatch(f"{self!r} and {other!r} have no common currency.")
+        return other.amount
+
+    def allocate(self, weights: Sequence[int]) -> list["Money"]:
+        """Split into parts in proportion to the weights; the parts add up to the whole.
+
+        The units that do not divide go one each to the first parts, so the result is deterministic.
+        """
+        total = sum(weights)
+        if not weights or total <= 0 or min(weights) < 0:
+            raise ValueError("Weights are non-negative and not all zero.")
+        unit = Decimal(1).scaleb(-places_of(self.currency))
+        units = int(self.amount / unit)
+        sign = -1 if units < 0 else 1
+        shares = [abs(units) * weight // total for weight in weights]
+        for index in range(abs(units) - sum(shares)):
+            shares[index] += 1
+        return [Money(sign * share * unit, self.currency) for share in shares]
+
+
+def format_amount(amount: Decimal, currency: str) -> str:
+    """The amount as the API writes it: exactly the currency's places, no exponent."""
+    return str(Money(amount, currency))

@@ -1,0 +1,77 @@
+"""The one way in: a strict JSON parser (RFC 8259, and API.md *Conventions*)."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, NoReturn
+
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.parsers import BaseParser
+
+from fintech_core.exceptions import MalformedJSON
+
+MAX_DEPTH = 20
+
+
+def parse_strict(raw: bytes) -> Any:
+    """One JSON document in UTF-8: no BOM, no duplicate keys, no NaN, at most 20 levels deep.
+
+    Raises ``MalformedJSON``.
+    """
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedJSON("The body is not UTF-8.") from None
+    if not text.strip():
+        raise MalformedJSON("The body is empty.")
+    try:
+        document = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise MalformedJSON from None
+    if _is_deeper(document, MAX_DEPTH):
+        raise MalformedJSON(f"The body is nested more than {MAX_DEPTH} levels deep.")
+    return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise MalformedJSON("A key appears twice in one object.")
+    return result
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise MalformedJSON("NaN and Infinity are not JSON.")
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether containers nest in the value more than so many levels."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return levels == 0 or any(_is_deeper(inner, levels - 1) for inner in value)
+
+
+class StrictJSONParser(BaseParser):
+    """``application/json`` in UTF-8 only; any other type or charset is a 415."""
+
+    media_type: ClassVar[str] = "application/json"
+
+    def parse(
+        self,
+        stream: Any,
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        charset = _charset_of(media_type or "")
+        if charset not in {"", "utf-8", "utf8"}:
+            raise UnsupportedMediaType(media_type or "")
+        return parse_strict(stream.read())
+
+
+def _charset_of(media_type: str) -> str:
+    for parameter in media_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"').lower()
+    return ""

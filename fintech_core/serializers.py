@@ -1,0 +1,152 @@
+"""Serializer base and fields that take a value exactly as sent, or refuse it.
+
+DRF's own fields are lenient (``"1_000"``, ``" 10 "`` and ``true`` become amounts and ids); what names
+money or a person must not be guessed.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+# Controls that reorder or hide text on a screen (Unicode TR 36): an operator must see what is there.
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_AMOUNT = re.compile(r"(0|[1-9][0-9]{0,11})(\.[0-9]+)?", re.ASCII)
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses members it does not know and bodies that are not objects."""
+
+    default_error_messages = {"unknown": "This field is not known here."}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            writable = {name for name, field in self.fields.items() if not field.read_only}
+            unknown = [str(name) for name in data if name not in writable]
+            if unknown:
+                message = self.error_messages["unknown"]
+                raise serializers.ValidationError(
+                    {_printable(name): [message] for name in unknown[:10]}, code="unknown"
+                )
+        return super().to_internal_value(data)
+
+
+def _printable(name: str) -> str:
+    """A hostile member name is not sent back as it came."""
+    return name if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name, re.ASCII) else "non_field_errors"
+
+
+class QuerySerializer(StrictSerializer):
+    """Query parameters: each at most once, none unknown. Give it ``request.query_params``."""
+
+    default_error_messages = {"repeated": "This parameter may appear only once."}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if hasattr(data, "getlist"):
+            repeated = [name for name in data if len(data.getlist(name)) > 1]
+            if repeated:
+                message = self.error_messages["repeated"]
+                raise serializers.ValidationError(
+                    {_printable(name): [message] for name in repeated[:10]}, code="repeated"
+                )
+            data = data.dict()
+        return super().to_internal_value(data)
+
+
+class TextField(serializers.CharField):
+    """Text as sent, counted in code points and in UTF-8 bytes (at most four times as many).
+
+    Only a JSON string is taken; NUL, lone surrogates and bidirectional controls are refused.
+    """
+
+    default_error_messages = {"bidi": "Text with bidirectional controls is not accepted."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("trim_whitespace", False)
+        super().__init__(**kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        value = super().to_internal_value(data)
+        if _BIDI.search(value):
+            self.fail("bidi")
+        return value
+
+
+class AmountTextField(TextField):
+    """An amount's text, above zero; its decimal places are judged where its currency is known."""
+
+    default_error_messages = {
+        "invalid": 'Send a decimal string such as "50.00".',
+        "zero": "The amount must be above zero.",
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=32, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str) or not _AMOUNT.fullmatch(data):
+            self.fail("invalid")
+        if not data.strip("0."):
+            self.fail("zero")
+        return data
+
+
+class CanonicalUUIDField(serializers.Field[uuid.UUID, Any, str, Any]):
+    """A UUID in its one canonical form: 36 characters with hyphens (RFC 9562)."""
+
+    default_error_messages = {"invalid": "Send an id of the form 8-4-4-4-12."}
+
+    def to_internal_value(self, data: Any) -> uuid.UUID:
+        if not isinstance(data, str) or not _UUID.fullmatch(data):
+            self.fail("invalid")
+        return uuid.UUID(data)
+
+    def to_representation(self, value: uuid.UUID) -> str:
+        return str(value)
+
+
+class MetadataField(serializers.Field[dict[str, str], Any, dict[str, str], Any]):
+    """A flat map of strings: at most 20 keys of 40 characters, values of at most 500 (as Stripe's)."""
+
+    default_error_messages = {
+        "invalid": "Send an object whose values are strings.",
+        "too_many": "At most 20 keys.",
+        "too_long": "Keys have 1 to 40 characters, values at most 500.",
+    }
+    _value = TextField(allow_blank=True)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if not isinstance(data, dict):
+            self.fail("invalid")
+        if len(data) > 20:
+            self.fail("too_many")
+        for key, value in data.items():
+            if not isinstance(value, str):
+                self.fail("invalid")
+            for text in (key, value):
+                self._value.run_validation(text)
+            if not 1 <= len(key) <= 40 or len(value) > 500:
+                self.fail("too_long")
+        return dict(data)
+
+    def to_representation(self, value: dict[str, str]) -> dict[str, str]:
+        return value
+
+
+class UTCDateTimeField(serializers.DateTimeField):
+    """A moment, written as RFC 3339 in UTC ending in ``Z`` with microseconds."""
+
+    def to_representation(self, value: Any) -> Any:
+        return None if value is None else format_time(value)
+
+
+def format_time(moment: Any) -> str:
+    """RFC 3339 in UTC with microseconds: ``2026-01-31T12:00:00.000000Z``."""
+    from datetime import UTC
+
+    return str(moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))

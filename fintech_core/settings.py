@@ -1,0 +1,354 @@
+"""Settings. Everything that differs between installations comes from the environment.
+
+``FINTECH_ENV`` is ``production`` unless it says otherwise: a process that was told nothing refuses to
+start instead of running with debugging on or with sample secrets. ``.env.example`` explains each
+variable.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from celery.schedules import crontab
+
+from fintech_core.environment import Environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+env = Environment()
+
+# --- Process -------------------------------------------------------------------------------------
+
+DEBUG = env.flag("DEBUG")
+if DEBUG and env.is_production:
+    env.problem("DEBUG is on; it is only allowed with FINTECH_ENV=development.")
+
+SECRET_KEY = env.secret("SECRET_KEY", development="development-only-secret-key-of-django")
+JWT_SIGNING_KEY = env.secret(
+    "JWT_SIGNING_KEY", development="development-only-signing-key-of-access-tokens", least=43
+)
+if JWT_SIGNING_KEY == SECRET_KEY:
+    env.problem("JWT_SIGNING_KEY must differ from SECRET_KEY.")
+
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "" if env.is_production else "localhost,127.0.0.1,[::1]")
+if env.is_production and (not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS):
+    env.problem("ALLOWED_HOSTS must name the hosts this service answers for, without '*'.")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+
+# Uploaded identity documents and the like; never served by the web server.
+DATA_DIR = Path(env.text("FINTECH_DATA", str(BASE_DIR / ".data")))
+MEDIA_ROOT = DATA_DIR / "media"
+
+# The demo's users with known passwords; the launcher of the embedded servers alone switches it on.
+DEMO = env.flag("FINTECH_DEMO")
+if DEMO and env.is_production:
+    env.problem("FINTECH_DEMO is on; it is only allowed with FINTECH_ENV=development.")
+
+# How many reverse proxies of ours stand in front: so many X-Forwarded-For entries are believed.
+NUM_PROXIES = env.number("NUM_PROXIES", 0)
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "fintech_core",
+    "events",
+    "users",
+    "wallet",
+    "transactions",
+    "payments",
+]
+
+MIDDLEWARE = [
+    "fintech_core.middleware.RequestMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "fintech_core.urls"
+WSGI_APPLICATION = "fintech_core.wsgi.application"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Static files are served from the apps themselves, so that no collecting step can be forgotten.
+WHITENOISE_USE_FINDERS = True
+
+# --- PostgreSQL ----------------------------------------------------------------------------------
+
+# Two roles: the application's own, with no right to change the ledger, and the owner, for migrations.
+DATABASE_URL = env.required("DATABASE_URL", development="postgres://localhost/fintech_core")
+DATABASE_OWNER_URL = env.text("DATABASE_OWNER_URL", DATABASE_URL)
+CONNECT_AS_OWNER = env.text("DATABASE_CONNECT_AS") == "owner"
+
+
+def database(url: str, *, as_owner: bool = False) -> dict[str, Any]:
+    """Django's settings for one database URL, with every wait bounded.
+
+    The owner's statements are not: building an index takes as long as it takes.
+    """
+    config: dict[str, Any] = dict(dj_database_url.parse(url, conn_health_checks=True))
+    if config.get("ENGINE") != "django.db.backends.postgresql":
+        env.problem("DATABASE_URL must be a postgres:// URL.")
+        return config
+    timeouts = {"lock_timeout": 2_000, "statement_timeout": 5_000}
+    if as_owner:
+        timeouts = {"lock_timeout": 5_000, "statement_timeout": 0}
+    timeouts["idle_in_transaction_session_timeout"] = 10_000
+    config["CONN_MAX_AGE"] = None
+    config["OPTIONS"] = {
+        **config.get("OPTIONS", {}),
+        "connect_timeout": 3,
+        "tcp_user_timeout": 5_000,
+        "keepalives_idle": 10,
+        "application_name": "fintech_core",
+        "options": " ".join(f"-c {name}={value}" for name, value in timeouts.items()),
+    }
+    return config
+
+
+DATABASES = {
+    "default": database(
+        DATABASE_OWNER_URL if CONNECT_AS_OWNER else DATABASE_URL, as_owner=CONNECT_AS_OWNER
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis: cache and broker ---------------------------------------------------------------------
+
+REDIS_URL = env.required("REDIS_URL", development="redis://localhost:6379/0")
+BROKER_URL = env.text("BROKER_URL", REDIS_URL)
+
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "fintech",
+        "OPTIONS": {
+            # Never pickle: whoever can write to Redis must not be able to run code here.
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "SOCKET_TIMEOUT": 0.5,
+            "SOCKET_CONNECT_TIMEOUT": 0.5,
+        },
+    }
+}
+
+CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 600, "socket_timeout": 5, "socket_connect_timeout": 3}
+    if BROKER_URL.startswith(("redis", "unix"))
+    else {}
+)
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Under half the visibility timeout: a task that is redelivered is not still running (RELIABILITY M11).
+CELERY_TASK_SOFT_TIME_LIMIT = 200
+CELERY_TASK_TIME_LIMIT = 240
+CELERY_TASK_DEFAULT_QUEUE = "upkeep"
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "check-the-books": {
+        "task": "transactions.check_books",
+        "schedule": crontab(minute="7"),
+        "options": {"expires": 600},
+    },
+    "expire-kyc": {"task": "users.expire_kyc", "schedule": crontab(minute="17")},
+    "prune-sessions": {"task": "users.prune_sessions", "schedule": crontab(minute="37")},
+}
+
+# --- Who ------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "users.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+PASSWORD_MAX_LENGTH = 1_024
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": env.number("PASSWORD_MIN_LENGTH", 12)},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+ACCESS_TOKEN_LIFETIME = timedelta(minutes=env.number("ACCESS_TOKEN_MINUTES", 15))
+# A session ends after this long without use, and at the latest after the absolute limit.
+SESSION_IDLE_LIFETIME = timedelta(days=env.number("SESSION_IDLE_DAYS", 14))
+SESSION_ABSOLUTE_LIFETIME = timedelta(days=env.number("SESSION_ABSOLUTE_DAYS", 90))
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": JWT_SIGNING_KEY,
+    "ISSUER": "fintech-core",
+    "AUDIENCE": "fintech-core-api",
+    "ACCESS_TOKEN_LIFETIME": ACCESS_TOKEN_LIFETIME,
+    "REFRESH_TOKEN_LIFETIME": SESSION_IDLE_LIFETIME,
+    "LEEWAY": 0,
+    "UPDATE_LAST_LOGIN": False,
+}
+
+# Failed sign-ins in 15 minutes before 429: per account and network, per account, per network.
+SIGN_IN_WINDOW = timedelta(minutes=15)
+SIGN_IN_FAILURES = {
+    "account_and_network": env.number("SIGN_IN_FAILURES_PER_ACCOUNT_AND_NETWORK", 10),
+    "account": env.number("SIGN_IN_FAILURES_PER_ACCOUNT", 100),
+    "network": env.number("SIGN_IN_FAILURES_PER_NETWORK", 300),
+}
+# Registrations from one network, and recipients one caller asked for in vain, in an hour.
+REGISTRATIONS_PER_HOUR = env.number("REGISTRATIONS_PER_HOUR", 60 if env.is_production else 6_000)
+UNKNOWN_RECIPIENTS_PER_HOUR = env.number("UNKNOWN_RECIPIENTS_PER_HOUR", 100)
+KYC_FILES_PER_DAY = 10
+KYC_VALIDITY = timedelta(days=env.number("KYC_VALIDITY_DAYS", 730))
+
+# --- Money ----------------------------------------------------------------------------------------
+
+# The currency of every user's primary wallet.
+DEFAULT_CURRENCY = env.text("DEFAULT_CURRENCY", "USD")
+
+# Limits per KYC tier and currency, in that currency's units: the most one transfer may move, the most
+# that may leave in a UTC day and month, and the largest balance. A currency not listed is not offered.
+LIMITS: dict[int, dict[str, dict[str, str]]] = {
+    tier: {
+        currency: {
+            "per_transfer": str(per_transfer * factor),
+            "per_day": str(per_day * factor),
+            "per_month": str(per_month * factor),
+            "largest_balance": str(largest_balance * factor),
+        }
+        for currency, factor in {"USD": 1, "EUR": 1, "GBP": 1, "JPY": 100, "KWD": 1}.items()
+    }
+    for tier, per_transfer, per_day, per_month, largest_balance in (
+        (0, 0, 0, 0, 1_000),
+        (1, 1_000, 2_000, 10_000, 10_000),
+        (2, 50_000, 100_000, 1_000_000, 5_000_000),
+    )
+}
+if DEFAULT_CURRENCY not in LIMITS[0]:
+    env.problem(f"DEFAULT_CURRENCY is {DEFAULT_CURRENCY!r}; it must be one of {list(LIMITS[0])}.")
+
+# Asked by the users app for the ``limits`` of a profile: only the ledger knows what is left of them.
+PROFILE_LIMITS = "transactions.selectors.get_limits"
+
+# Answers to idempotency keys are kept in the cache this long; PostgreSQL keeps them for ever.
+IDEMPOTENCY_CACHE_LIFETIME = timedelta(hours=24)
+
+# --- HTTP -----------------------------------------------------------------------------------------
+
+MAX_BODY_BYTES = 64 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+MAX_QUERY_BYTES = 8 * 1024
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["fintech_core.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["fintech_core.parsers.StrictJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["users.authentication.SessionTokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "fintech_core.problems.problem_response",
+    "DEFAULT_PAGINATION_CLASS": None,
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+    "NUM_PROXIES": NUM_PROXIES,
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Fintech Core",
+    "DESCRIPTION": "Wallets, transfers, identity checks: money that is provably safe.",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {},
+}
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+if env.is_production:
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    if NUM_PROXIES:
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # An API never redirects a plain request silently: the proxy in front refuses it.
+    SILENCED_SYSTEM_CHECKS = ["security.W008"]
+
+UNFOLD = {
+    "SITE_TITLE": "Fintech Core",
+    "SITE_HEADER": "Fintech Core",
+    "SITE_SUBHEADER": "Operations",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "fintech_core.logs.json_formatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        # One line per request is written by RequestMiddleware; Django's own would be a second one.
+        "django.request": {"level": "CRITICAL"},
+        "django.server": {"level": "CRITICAL"},
+        "django.security": {"level": "ERROR"},
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+    },
+}
+
+env.require_sound()

@@ -1,0 +1,12 @@
+-- Rights of the application's role: it reads all, writes what may change, and appends to what may not.
+GRANT USAGE ON SCHEMA public TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role};
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON django_migrations FROM {role};
+REVOKE UPDATE, DELETE, TRUNCATE ON events_auditrecord FROM {role};
+-- The ledger is written by post_ledger() alone, which runs with its owner's rights.
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON transactions_ledgerentry, transactions_transaction
+    FROM {role};
+-- Of a wallet it changes what is not the ledger's; it needs some UPDATE right to lock rows.
+REVOKE UPDATE, DELETE, TRUNCATE ON wallet_wallet FROM {role};
+GRANT UPDATE (name, status, status_reason) ON wallet_wallet TO {role};

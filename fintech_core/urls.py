@@ -1,0 +1,25 @@
+"""The map of all routes; the only module that sees every app."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from fintech_core import views
+
+urlpatterns = [
+    path("api/health/", views.HealthView.as_view(), name="health"),
+    path("api/health/live/", views.LiveView.as_view(), name="health-live"),
+    path("api/health/ready/", views.ReadyView.as_view(), name="health-ready"),
+    path("api/", include("users.urls")),
+    path("api/wallet/", include("wallet.urls")),
+    path("api/wallet/", include("transactions.wallet_urls")),
+    path("api/transactions/", include("transactions.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = views.bad_request
+handler403 = views.permission_denied
+handler404 = views.page_not_found
+handler500 = views.server_error
