@@ -1,0 +1,100 @@
+"""Wallets over HTTP: a thin layer over ``wallet.services`` and ``wallet.selectors``."""
+
+import uuid
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from fintech_core.pagination import page_of, paginate
+from wallet import selectors, services
+from wallet.serializers import (
+    ReasonSerializer,
+    RenameSerializer,
+    WalletPageQuery,
+    WalletSerializer,
+)
+
+
+class MayFreezeWallets(BasePermission):
+    """Staff who hold ``wallet.freeze_wallet``."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return bool(request.user.is_staff and request.user.has_perm("wallet.freeze_wallet"))
+
+
+@extend_schema(tags=["wallets"])
+class PrimaryWalletView(APIView):
+    """The caller's primary wallet."""
+
+    @extend_schema(responses=WalletSerializer)
+    def get(self, request: Request) -> Response:
+        return Response(WalletSerializer(selectors.get_primary_wallet(request.user)).data)
+
+
+@extend_schema(tags=["wallets"])
+class WalletListView(APIView):
+    """The caller's wallets."""
+
+    @extend_schema(parameters=[WalletPageQuery], responses=page_of(WalletSerializer, "WalletPage"))
+    def get(self, request: Request) -> Response:
+        query = WalletPageQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        return paginate(
+            selectors.list_wallets_of(request.user),
+            request,
+            query=query.validated_data,
+            represent=lambda wallets: WalletSerializer(wallets, many=True).data,
+        )
+
+
+@extend_schema(tags=["wallets"])
+class WalletView(APIView):
+    """One of the caller's wallets."""
+
+    @extend_schema(responses=WalletSerializer)
+    def get(self, request: Request, wallet_id: uuid.UUID) -> Response:
+        return Response(WalletSerializer(selectors.get_wallet_of(request.user, wallet_id)).data)
+
+    @extend_schema(request=RenameSerializer, responses=WalletSerializer)
+    def patch(self, request: Request, wallet_id: uuid.UUID) -> Response:
+        body = RenameSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wallet = services.rename_wallet(
+            wallet_id=wallet_id, owner_id=request.user.pk, name=body.validated_data["name"]
+        )
+        return Response(WalletSerializer(wallet).data)
+
+
+@extend_schema(tags=["wallets: staff"])
+class FreezeView(APIView):
+    """Stop a wallet: nothing leaves it and nothing enters."""
+
+    permission_classes = (MayFreezeWallets,)
+
+    @extend_schema(request=ReasonSerializer, responses=WalletSerializer)
+    def post(self, request: Request, wallet_id: uuid.UUID) -> Response:
+        body = ReasonSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wallet = services.freeze_wallet(
+            wallet_id=wallet_id, acting_user=request.user, reason=body.validated_data["reason"]
+        )
+        return Response(WalletSerializer(wallet).data)
+
+
+@extend_schema(tags=["wallets: staff"])
+class UnfreezeView(APIView):
+    """Let a frozen wallet move money again."""
+
+    permission_classes = (MayFreezeWallets,)
+
+    @extend_schema(request=ReasonSerializer, responses=WalletSerializer)
+    def post(self, request: Request, wallet_id: uuid.UUID) -> Response:
+        body = ReasonSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wallet = services.unfreeze_wallet(
+            wallet_id=wallet_id, acting_user=request.user, reason=body.validated_data["reason"]
+        )
+        return Response(WalletSerializer(wallet).data)
