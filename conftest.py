@@ -1,0 +1,70 @@
+"""What every test stands on: real PostgreSQL and Redis, data that is committed, books that agree."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection, connections
+from django.test.utils import setup_databases, teardown_databases
+from pytest_django.plugin import DjangoDbBlocker
+
+from fintech_core.settings import database
+from transactions.selectors import list_violations
+
+
+def _connect_as(url: str, *, as_owner: bool) -> None:
+    connection.close()
+    wanted = database(url, as_owner=as_owner)
+    connection.settings_dict.update(
+        {name: wanted[name] for name in ("USER", "PASSWORD", "HOST", "PORT", "OPTIONS")}
+    )
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
+    """The owner makes the test database, as it makes every other; one per worker of pytest-xdist."""
+    _connect_as(settings.DATABASE_OWNER_URL, as_owner=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None,
+    django_db_modify_db_settings: None,
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[None]:
+    """Tests run with the application's own role, with its rights and its timeouts."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases=["default"])
+        _connect_as(settings.DATABASE_URL, as_owner=False)
+        yield
+        _connect_as(settings.DATABASE_OWNER_URL, as_owner=True)
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture
+def owner(committed: None) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of the database's owner, as an operator's psql has it; nothing of it is committed
+    unless the test does."""
+    connect = connection.get_connection_params() | {"autocommit": False}
+    wanted = database(settings.DATABASE_OWNER_URL, as_owner=True)
+    connect |= {"user": wanted["USER"], "password": wanted["PASSWORD"] or None}
+    for unwanted in ("cursor_factory", "context", "prepare_threshold"):
+        connect.pop(unwanted, None)
+    with psycopg.connect(**connect) as opened:
+        yield opened
+        opened.rollback()
+
+
+@pytest.fixture
+def committed(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The database, without a transaction around the test and without cleaning up after it.
+
+    The ledger cannot be emptied, and what is tested is what other connections see: so tests commit, each
+    with users of its own. Afterwards every invariant holds over all that the tests have made so far.
+    """
+    with django_db_blocker.unblock():
+        yield
+        assert list_violations() == []
+        connections.close_all()

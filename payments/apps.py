@@ -1,0 +1,8 @@
+"""Money in and out of the platform."""
+
+from django.apps import AppConfig
+
+
+class PaymentsConfig(AppConfig):
+    name = "payments"
+    verbose_name = "Payments"

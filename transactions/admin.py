@@ -1,0 +1,65 @@
+"""The ledger for operators: to read. Nothing in it can be changed, here or anywhere."""
+
+from decimal import Decimal
+
+from django.contrib import admin
+
+from fintech_core.admin import ReadOnlyAdmin
+from fintech_core.money import format_amount
+from transactions.models import LedgerEntry, Transaction
+
+
+@admin.register(Transaction)
+class TransactionAdmin(ReadOnlyAdmin):
+    list_display = (
+        "created_at",
+        "kind",
+        "status",
+        "amount_with_currency",
+        "from_wallet",
+        "to_wallet",
+        "initiated_by",
+        "decline_code",
+    )
+    list_filter = ("kind", "status", "currency", "decline_code")
+    search_fields = ("=id", "=idempotency_key", "=initiated_by__email")
+    list_select_related = ("from_wallet__user", "to_wallet__user", "initiated_by")
+    ordering = ("-id",)
+    show_full_result_count = False
+    exclude = ("fingerprint",)
+    readonly_fields = ("reference", "fingerprint_hex", "entries_of_transaction")
+
+    @admin.display(description="amount")
+    def amount_with_currency(self, transaction: Transaction) -> str:
+        return _with_currency(transaction.amount, transaction.currency)
+
+    @admin.display(description="fingerprint")
+    def fingerprint_hex(self, transaction: Transaction) -> str:
+        return bytes(transaction.fingerprint).hex()
+
+    @admin.display(description="entries")
+    def entries_of_transaction(self, transaction: Transaction) -> str:
+        return "\n".join(
+            f"{entry.leg}: {_with_currency(entry.amount, entry.currency)} → {entry.wallet}"
+            for entry in transaction.entries.select_related("wallet__user").order_by("leg")
+        )
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "wallet", "sequence", "amount", "balance_after", "transaction")
+    list_filter = ("currency",)
+    search_fields = ("=transaction__id", "=wallet__id")
+    list_select_related = ("wallet__user", "transaction")
+    ordering = ("-id",)
+    show_full_result_count = False
+    exclude = ("previous_hash", "hash")
+    readonly_fields = ("hash_hex",)
+
+    @admin.display(description="hash")
+    def hash_hex(self, entry: LedgerEntry) -> str:
+        return bytes(entry.hash).hex()
+
+
+def _with_currency(amount: Decimal, currency: str) -> str:
+    return f"{format_amount(amount, currency)} {currency}"

@@ -1,0 +1,8 @@
+"""Money moving: the ledger, transfers, limits, idempotency."""
+
+from django.apps import AppConfig
+
+
+class TransactionsConfig(AppConfig):
+    name = "transactions"
+    verbose_name = "Transactions"

@@ -1,0 +1,113 @@
+"""The refusals of money operations, in API.md's words.
+
+A ``Decline`` is the answer to a well-formed request that a rule refused: it is recorded under the
+request's idempotency key and replayed like a success. The other errors here use up no key.
+"""
+
+from typing import Any, ClassVar
+
+from fintech_core.exceptions import DomainError
+
+
+class Decline(DomainError):
+    """422, recorded; ``facts`` are stored with it, so that a retry is told the same."""
+
+
+class WalletFrozen(Decline):
+    code = "wallet_frozen"
+    title = "A wallet of this transfer is frozen."
+
+
+class WalletClosed(Decline):
+    code = "wallet_closed"
+    title = "A wallet of this transfer is closed."
+
+
+class CurrencyMismatch(Decline):
+    code = "currency_mismatch"
+    title = "The wallets and the amount are not all of one currency."
+
+
+class SelfTransfer(Decline):
+    code = "self_transfer"
+    title = "A transfer goes to somebody else."
+
+
+class LimitExceeded(Decline):
+    """Facts: ``limit`` (its name), ``limit_amount``, ``remaining``, ``currency``."""
+
+    code = "limit_exceeded"
+    title = "The transfer is over a limit of the payer."
+
+
+class BalanceLimitExceeded(Decline):
+    code = "balance_limit_exceeded"
+    title = "The transfer would lift the recipient's balance over its limit."
+
+
+class InsufficientFunds(Decline):
+    code = "insufficient_funds"
+    title = "The wallet does not hold enough."
+
+
+DECLINES: dict[str, type[Decline]] = {decline.code: decline for decline in Decline.__subclasses__()}
+
+
+class KycRequired(DomainError):
+    """403: the payer's identity is not approved yet; approved, the same key may be used again."""
+
+    status: ClassVar[int] = 403
+    code = "kyc_required"
+    title = "Sending money needs an approved identity check."
+
+
+class CallerInactive(DomainError):
+    """401: the caller was deactivated while the request was on its way."""
+
+    status: ClassVar[int] = 401
+    code = "invalid_token"
+    title = "The access token is not valid."
+
+
+class RecipientNotFound(DomainError):
+    """404: nobody goes by that email, phone or wallet."""
+
+    status: ClassVar[int] = 404
+    code = "recipient_not_found"
+    title = "There is no such recipient."
+
+
+class SourceWalletNotFound(DomainError):
+    """404: the caller has no such wallet."""
+
+    status: ClassVar[int] = 404
+    code = "wallet_not_found"
+    title = "There is no such wallet."
+
+
+class IdempotencyKeyReused(DomainError):
+    """422, not recorded: the key already belongs to another request of this caller."""
+
+    code = "idempotency_key_reused"
+    title = "This idempotency key was used for another request; use a new key."
+
+
+class IdempotencyKeyRequired(DomainError):
+    """400: a request that moves money came without a key."""
+
+    status: ClassVar[int] = 400
+    code = "idempotency_key_required"
+    title = "Send an Idempotency-Key header or an idempotency_key field."
+
+
+class InvalidIdempotencyKey(DomainError):
+    """400: the key is not 1 to 255 printable ASCII characters, or header and body differ."""
+
+    status: ClassVar[int] = 400
+    code = "invalid_idempotency_key"
+    title = "An idempotency key has 1 to 255 printable ASCII characters, without blanks."
+
+
+def decline_of(code: str, facts: dict[str, Any] | None) -> Decline:
+    """The decline as it was recorded."""
+    return DECLINES[code](**(facts or {}))

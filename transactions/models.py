@@ -1,0 +1,139 @@
+"""Money moving: transactions and the ledger entries they are made of.
+
+Both are written by ``transactions.ledger`` alone and never change. What PostgreSQL refuses beyond the
+constraints here stands in ``transactions/sql/ledger.sql``.
+"""
+
+import base64
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from fintech_core.fields import AmountField, uuid7
+from wallet.models import Wallet
+
+
+class TransactionKind(models.TextChoices):
+    TRANSFER = "transfer"
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    REFUND = "refund"
+    REVERSAL = "reversal"
+    CONVERSION = "conversion"
+    FEE = "fee"
+    ADJUSTMENT = "adjustment"
+
+
+class TransactionStatus(models.TextChoices):
+    """``posted`` has moved money; ``declined`` is a refusal kept for its idempotency key."""
+
+    POSTED = "posted"
+    DECLINED = "declined"
+
+
+class Transaction(models.Model):
+    """One movement of money, or the recorded refusal of one; its own audit and idempotency record.
+
+    It says who asked, from where and in which request. ``idempotency_key`` belongs to ``initiated_by``
+    (null: the platform itself) and to the request whose SHA-256 ``fingerprint`` is: PostgreSQL keeps
+    the pair unique for ever.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=12, choices=TransactionKind.choices)
+    status = models.CharField(max_length=8, choices=TransactionStatus.choices)
+    amount = AmountField()
+    currency = models.CharField(max_length=3)
+    from_wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="outgoing", db_index=False)
+    to_wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="incoming", db_index=False)
+    initiated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    idempotency_key = models.CharField(max_length=255)
+    fingerprint = models.BinaryField(max_length=32)
+    description = models.CharField(max_length=500, blank=True)
+    metadata = models.JSONField(default=dict)
+    decline_code = models.CharField(max_length=40, blank=True)
+    # What the refusal told beyond its code, so that a retry is told the same.
+    decline_facts = models.JSONField(null=True)
+    request_id = models.CharField(max_length=128, blank=True)
+    client_address = models.GenericIPAddressField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["initiated_by", "idempotency_key"],
+                name="idempotency_key_is_unique_per_caller",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                condition=~Q(from_wallet=F("to_wallet")) | Q(status=TransactionStatus.DECLINED),
+                name="wallets_of_a_transaction_differ",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=TransactionKind.values, status__in=TransactionStatus.values),
+                name="transaction_kind_and_status_are_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=TransactionStatus.DECLINED) ^ Q(decline_code=""),
+                name="declined_exactly_with_a_decline_code",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["from_wallet", "id"], name="transaction_by_source"),
+            models.Index(fields=["to_wallet", "id"], name="transaction_by_target"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.status} {self.amount} {self.currency} {self.reference}"
+
+    @property
+    def reference(self) -> str:
+        """A short unique word for people and bank statements, made from the id."""
+        return reference_of(self.id)
+
+
+def reference_of(transaction_id: uuid.UUID) -> str:
+    """``TX-`` and the id in base 32 (RFC 4648, 26 characters); unique because the id is."""
+    return "TX-" + base64.b32encode(transaction_id.bytes).decode().rstrip("=")
+
+
+class LedgerEntry(models.Model):
+    """One leg of a posted transaction: what it added to one wallet, and the balance after it.
+
+    Entries of a wallet are numbered from 1 without gaps, and each ``hash`` covers the entry before it,
+    so the chain of a wallet cannot be edited in the middle. Insert-only.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    transaction = models.ForeignKey(
+        Transaction, models.PROTECT, related_name="entries", db_index=False
+    )
+    # 1 is what leaves ``from_wallet``, 2 what reaches ``to_wallet``.
+    leg = models.PositiveSmallIntegerField()
+    wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="entries", db_index=False)
+    sequence = models.BigIntegerField()
+    amount = AmountField()
+    currency = models.CharField(max_length=3)
+    balance_after = AmountField()
+    previous_hash = models.BinaryField(max_length=32)
+    hash = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "ledger entries"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["wallet", "sequence"], name="sequence_is_unique_per_wallet"
+            ),
+            models.UniqueConstraint(
+                fields=["transaction", "leg"], name="leg_is_unique_per_transaction"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency} #{self.sequence} of {self.wallet_id}"

@@ -1,0 +1,179 @@
+"""Reading transactions and entries. Nothing here locks or writes."""
+
+import datetime
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+from django.db.models import DateTimeField, F, Func, Q, QuerySet
+
+from fintech_core.exceptions import NotFound
+from fintech_core.money import format_amount
+from transactions.instructions import TransactionRecord
+from transactions.limits import Spending, limits_of
+from transactions.models import LedgerEntry, Transaction, TransactionStatus
+from users.models import User
+from wallet.models import Wallet
+from wallet.selectors import get_primary_wallet, get_wallet_of
+
+
+class _ClockTimestamp(Func):
+    """PostgreSQL's clock at this very moment, not at the start of the transaction."""
+
+    function = "clock_timestamp"
+    output_field = DateTimeField()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a user may do, as of ``read_at`` on the database's clock."""
+
+    user_id: uuid.UUID
+    email: str
+    is_active: bool
+    tier: int
+    read_at: datetime.datetime
+
+
+def get_standings(user_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Standing]:
+    """The users' standings, read in one query; call it after their wallets' locks were got."""
+    rows = (
+        User.objects.filter(pk__in=set(user_ids))
+        .annotate(read_at=_ClockTimestamp())
+        .values_list("pk", "email", "is_active", "kyc_tier", "read_at")
+    )
+    return {row[0]: Standing(*row) for row in rows}
+
+
+def find_by_keys(
+    keys: Iterable[tuple[uuid.UUID | None, str]],
+) -> dict[tuple[uuid.UUID | None, str], TransactionRecord]:
+    """The transactions that already own these (caller, idempotency key) pairs."""
+    wanted = set(keys)
+    callers = {caller for caller, _ in wanted if caller is not None}
+    owned = Q(initiated_by_id__in=callers)
+    if any(caller is None for caller, _ in wanted):
+        owned |= Q(initiated_by__isnull=True)
+    rows = transactions_with_parties().filter(owned, idempotency_key__in={key for _, key in wanted})
+    found = [row for row in rows if (row.initiated_by_id, row.idempotency_key) in wanted]
+    return {(r.initiated_by_id, r.idempotency_key): r for r in records_of(found)}
+
+
+def transactions_with_parties() -> QuerySet[Transaction]:
+    """Transactions with the email addresses of both wallets' owners."""
+    return Transaction.objects.annotate(
+        from_user_email=F("from_wallet__user__email"), to_user_email=F("to_wallet__user__email")
+    )
+
+
+def records_of(rows: Sequence[Any]) -> list[TransactionRecord]:
+    """Plain records of the rows of ``transactions_with_parties()``, with their balances after."""
+    balances: dict[uuid.UUID, dict[uuid.UUID, Decimal]] = {row.pk: {} for row in rows}
+    if rows:
+        entries = LedgerEntry.objects.filter(transaction_id__in=list(balances))
+        for entry in entries.values_list("transaction_id", "wallet_id", "balance_after"):
+            balances[entry[0]][entry[1]] = entry[2]
+    return [
+        TransactionRecord(
+            id=row.pk,
+            kind=row.kind,
+            status=row.status,
+            amount=row.amount,
+            currency=row.currency,
+            from_wallet_id=row.from_wallet_id,
+            to_wallet_id=row.to_wallet_id,
+            initiated_by_id=row.initiated_by_id,
+            idempotency_key=row.idempotency_key,
+            fingerprint=bytes(row.fingerprint),
+            description=row.description,
+            metadata=row.metadata,
+            decline_code=row.decline_code,
+            decline_facts=row.decline_facts,
+            request_id=row.request_id,
+            client_address=row.client_address,
+            created_at=row.created_at,
+            from_user_email=row.from_user_email,
+            to_user_email=row.to_user_email,
+            balances_after=balances[row.pk],
+        )
+        for row in rows
+    ]
+
+
+def list_transactions_of(
+    user: User, *, wallet_id: uuid.UUID | None = None
+) -> QuerySet[Transaction]:
+    """What the user sent and received. A transfer to the user that was declined is the payer's alone."""
+    own = [get_wallet_of(user, wallet_id).pk] if wallet_id else [get_primary_wallet(user).pk]
+    return transactions_with_parties().filter(
+        Q(from_wallet_id__in=own) | Q(to_wallet_id__in=own) & ~Q(status=TransactionStatus.DECLINED)
+    )
+
+
+def get_transaction_of(user: User, transaction_id: uuid.UUID) -> TransactionRecord:
+    """One transaction by either side. Raises ``NotFound`` for anybody else."""
+    row = list_transactions_of(user).filter(pk=transaction_id).first()
+    if row is None:
+        raise NotFound
+    return records_of([row])[0]
+
+
+def list_entries_of(wallet: Wallet) -> QuerySet[LedgerEntry]:
+    """The wallet's entries, with their transaction and its parties."""
+    return LedgerEntry.objects.filter(wallet_id=wallet.pk).select_related(
+        "transaction__from_wallet__user", "transaction__to_wallet__user"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A wallet's money at one moment, and the sequence of the last entry it counts."""
+
+    currency: str
+    balance: Decimal
+    held: Decimal
+    as_of_sequence: int
+
+
+def get_balance(wallet: Wallet, *, at: datetime.datetime | None = None) -> Balance:
+    """The balance now, or as it was at a past moment (what was posted up to and including it)."""
+    if at is None:
+        return Balance(wallet.currency, wallet.balance, wallet.held, wallet.last_sequence)
+    last = (
+        LedgerEntry.objects.filter(wallet_id=wallet.pk, created_at__lte=at)
+        .order_by("-sequence")
+        .first()
+    )
+    if last is None:
+        return Balance(wallet.currency, Decimal(0), Decimal(0), 0)
+    return Balance(wallet.currency, last.balance_after, Decimal(0), last.sequence)
+
+
+def get_limits(user: User) -> dict[str, Any]:
+    """The limits of the user's tier in the primary wallet's currency, and what remains of them."""
+    wallet = get_primary_wallet(user)
+    limits = limits_of(user.kyc_tier, wallet.currency)
+    today = datetime.datetime.now(datetime.UTC).date()
+    spending = Spending(wallet.spent_on, wallet.spent_in_day, wallet.spent_in_month).at(today)
+
+    def text(amount: Decimal) -> str:
+        return format_amount(amount, wallet.currency)
+
+    return {
+        "currency": wallet.currency,
+        "per_transfer": text(limits.per_transfer),
+        "per_day": text(limits.per_day),
+        "per_month": text(limits.per_month),
+        "largest_balance": text(limits.largest_balance),
+        "remaining": {name: text(left) for name, left in spending.remaining(limits).items()},
+    }
+
+
+def list_violations() -> list[tuple[str, str]]:
+    """Every (invariant, subject) that does not hold, seen at one moment; empty when the books agree."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT invariant, subject FROM ledger_violations()")
+        return cursor.fetchall()

@@ -1,0 +1,231 @@
+"""Transactions and entries as the API shows and takes them."""
+
+import uuid
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+
+from fintech_core.money import format_amount
+from fintech_core.pagination import PageQueryMixin
+from fintech_core.problems import problem_of
+from fintech_core.serializers import (
+    AmountTextField,
+    CanonicalUUIDField,
+    MetadataField,
+    QuerySerializer,
+    StrictSerializer,
+    TextField,
+    UTCDateTimeField,
+    format_time,
+)
+from transactions.idempotency import Answer
+from transactions.instructions import Outcome, Recipient, TransactionRecord
+from transactions.limits import offered_currencies
+from transactions.models import LedgerEntry, TransactionKind, TransactionStatus, reference_of
+from users.identity import normalize_email, normalize_phone
+
+
+class CurrencyField(TextField):
+    """An upper-case ISO 4217 code that the platform offers."""
+
+    default_error_messages = {"not_offered": "This currency is not offered."}
+
+    def to_internal_value(self, data: Any) -> str:
+        value = super().to_internal_value(data)
+        if value not in offered_currencies():
+            self.fail("not_offered")
+        return value
+
+
+class RecipientEmailField(TextField):
+    """An email address in any case."""
+
+    def to_internal_value(self, data: Any) -> str:
+        try:
+            return normalize_email(super().to_internal_value(data))
+        except ValueError as error:
+            raise serializers.ValidationError(str(error), code="invalid_email") from None
+
+
+class RecipientPhoneField(TextField):
+    """A phone number that begins with ``+`` and the country."""
+
+    def to_internal_value(self, data: Any) -> str:
+        try:
+            return normalize_phone(super().to_internal_value(data))
+        except ValueError as error:
+            raise serializers.ValidationError(str(error), code="invalid_phone") from None
+
+
+class TransferSerializer(StrictSerializer):
+    """A transfer: exactly one of ``to_user_email``, ``to_phone`` and ``to_wallet`` names who gets it."""
+
+    default_error_messages = {
+        "one_recipient": "Give exactly one of to_user_email, to_phone and to_wallet."
+    }
+
+    to_user_email = RecipientEmailField(required=False, max_length=254)
+    to_phone = RecipientPhoneField(required=False, max_length=32)
+    to_wallet = CanonicalUUIDField(required=False)
+    amount = AmountTextField()
+    currency = CurrencyField(required=False)
+    from_wallet = CanonicalUUIDField(required=False)
+    description = TextField(required=False, allow_blank=True, max_length=500)
+    metadata = MetadataField(required=False)
+    # Judged by ``transactions.idempotency.read_key``, with the header.
+    idempotency_key = serializers.JSONField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = [n for n in ("to_user_email", "to_phone", "to_wallet") if n in attrs]
+        if len(given) != 1:
+            field = given[-1] if given else "to_user_email"
+            raise serializers.ValidationError(
+                {field: [self.error_messages["one_recipient"]]}, code="one_recipient"
+            )
+        return attrs
+
+    def recipient(self) -> Recipient:
+        """Whom the validated body names."""
+        body = self.validated_data
+        return Recipient(
+            email=body.get("to_user_email"),
+            phone=body.get("to_phone"),
+            wallet_id=body.get("to_wallet"),
+        )
+
+
+class TransactionSerializer(serializers.Serializer[TransactionRecord]):
+    """The schema of a transaction; ``represent_transaction`` writes it."""
+
+    id = serializers.UUIDField()
+    reference = serializers.CharField()
+    kind = serializers.ChoiceField(TransactionKind.choices)
+    status = serializers.ChoiceField(TransactionStatus.choices)
+    amount = serializers.CharField()
+    currency = serializers.CharField()
+    from_wallet = serializers.UUIDField()
+    to_wallet = serializers.UUIDField()
+    from_user_email = serializers.EmailField(allow_null=True)
+    to_user_email = serializers.EmailField(allow_null=True)
+    description = serializers.CharField(allow_blank=True)
+    metadata = serializers.DictField(child=serializers.CharField())
+    decline_code = serializers.CharField(allow_null=True)
+    created_at = UTCDateTimeField()
+    posted_at = UTCDateTimeField(allow_null=True)
+    balance_after = serializers.CharField(allow_null=True)
+
+
+class EntrySerializer(serializers.Serializer[LedgerEntry]):
+    """The schema of a ledger entry; ``represent_entries`` writes it."""
+
+    sequence = serializers.IntegerField()
+    transaction = serializers.UUIDField()
+    kind = serializers.ChoiceField(TransactionKind.choices)
+    amount = serializers.CharField(help_text="Signed: negative is what left the wallet.")
+    balance_after = serializers.CharField()
+    counterparty = serializers.EmailField(allow_null=True)
+    description = serializers.CharField(allow_blank=True)
+    created_at = UTCDateTimeField()
+
+
+class TransactionDetailSerializer(TransactionSerializer):
+    """A transaction with the caller's own entries."""
+
+    entries = EntrySerializer(many=True)
+
+
+class BalanceSerializer(serializers.Serializer[Any]):
+    """A wallet's money in one snapshot."""
+
+    currency = serializers.CharField()
+    balance = serializers.CharField()
+    held = serializers.CharField()
+    available = serializers.CharField()
+    as_of_sequence = serializers.IntegerField()
+
+
+class BalanceQuery(QuerySerializer):
+    """Query parameters of a balance: ``at`` asks for a past moment."""
+
+    at = serializers.DateTimeField(required=False)
+
+
+class EntryPageQuery(PageQueryMixin, QuerySerializer):
+    """Query parameters of a wallet's entries."""
+
+
+class TransactionPageQuery(PageQueryMixin, QuerySerializer):
+    """Query parameters of the history."""
+
+    kind = serializers.ChoiceField(TransactionKind.choices, required=False)
+    status = serializers.ChoiceField(TransactionStatus.choices, required=False)
+    wallet = CanonicalUUIDField(required=False)
+
+
+def represent_transaction(
+    record: TransactionRecord, *, own_wallets: Sequence[uuid.UUID]
+) -> dict[str, Any]:
+    """The transaction as one of its sides may see it: never the other side's balance."""
+    balance = next(
+        (record.balances_after[pk] for pk in own_wallets if pk in record.balances_after), None
+    )
+
+    def text(amount: Decimal) -> str:
+        return format_amount(amount, record.currency)
+
+    created_at = format_time(record.created_at)
+    return {
+        "id": str(record.id),
+        "reference": reference_of(record.id),
+        "kind": str(record.kind),
+        "status": str(record.status),
+        "amount": text(record.amount),
+        "currency": record.currency,
+        "from_wallet": str(record.from_wallet_id),
+        "to_wallet": str(record.to_wallet_id),
+        "from_user_email": record.from_user_email,
+        "to_user_email": record.to_user_email,
+        "description": record.description,
+        "metadata": record.metadata,
+        "decline_code": record.decline_code or None,
+        "created_at": created_at,
+        "posted_at": created_at if record.status == TransactionStatus.POSTED else None,
+        "balance_after": None if balance is None else text(balance),
+    }
+
+
+def answer_of(outcome: Outcome) -> Answer:
+    """The answer to a money operation, the same for the first request and for every retry.
+
+    Made from what is stored and never changes: 201 with the transaction, or the decline's problem
+    details under the request id of the request that was declined.
+    """
+    record = outcome.transaction
+    decline = record.decline
+    if decline is not None:
+        body = problem_of(decline, request_id=record.request_id)
+        return Answer(decline.status, {**body, "transaction": str(record.id)})
+    return Answer(201, represent_transaction(record, own_wallets=[record.from_wallet_id]))
+
+
+def represent_entries(entries: Sequence[LedgerEntry]) -> list[dict[str, Any]]:
+    """Entries as the owner of their wallet sees them."""
+    return [_represent_entry(entry) for entry in entries]
+
+
+def _represent_entry(entry: LedgerEntry) -> dict[str, Any]:
+    transaction = entry.transaction
+    is_source = entry.wallet_id == transaction.from_wallet_id
+    other = (transaction.to_wallet if is_source else transaction.from_wallet).user
+    return {
+        "sequence": entry.sequence,
+        "transaction": str(transaction.pk),
+        "kind": transaction.kind,
+        "amount": format_amount(entry.amount, entry.currency),
+        "balance_after": format_amount(entry.balance_after, entry.currency),
+        "counterparty": other.email if other else None,
+        "description": transaction.description,
+        "created_at": format_time(entry.created_at),
+    }

@@ -1,0 +1,365 @@
+"""Moving money: one public function per use case. All of them end in ``ledger.post``.
+
+Every operation reads as five beats: lock, replay, rules, ledger, announcement. A transaction row is its
+own announcement for now: it is what other parts of the platform and the payer's retries read.
+"""
+
+import datetime
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from django.db import IntegrityError
+from django.db.models import Q
+
+from fintech_core.database import exactly_once
+from fintech_core.exceptions import DomainError, InvalidInput, RequestInProgress
+from fintech_core.fields import uuid7
+from fintech_core.money import InvalidMoney, Money
+from fintech_core.sqlstates import constraint_of
+from transactions import ledger, rules
+from transactions.declines import (
+    CallerInactive,
+    Decline,
+    IdempotencyKeyReused,
+    RecipientNotFound,
+    SourceWalletNotFound,
+)
+from transactions.instructions import (
+    Leg,
+    Outcome,
+    Posting,
+    Recipient,
+    TransactionRecord,
+    TransferInstruction,
+)
+from transactions.limits import Spending
+from transactions.models import TransactionKind, TransactionStatus
+from transactions.selectors import Standing, find_by_keys, get_standings
+from wallet.locks import lock_wallets
+from wallet.models import Wallet, WalletKind
+
+_KEY_CONSTRAINT = "idempotency_key_is_unique_per_caller"
+
+
+def transfer(instruction: TransferInstruction) -> Outcome:
+    """Move money from the caller to a recipient, once per idempotency key.
+
+    The outcome is a posted or a declined transaction; both are on disk, and a retry gets the same one.
+    Raises, with nothing written: ``InvalidInput`` for an amount its currency cannot have,
+    ``RecipientNotFound``, ``SourceWalletNotFound``, ``IdempotencyKeyReused``, ``KycRequired``,
+    ``CallerInactive``; ``RequestInProgress`` and ``ServiceUnavailable`` to be tried again; and
+    ``OutcomeUnknown`` when the database went away during the commit.
+    """
+    [result] = transfer_many([instruction])
+    if isinstance(result, DomainError):
+        raise result
+    return result
+
+
+def transfer_many(instructions: Sequence[TransferInstruction]) -> list[Outcome | DomainError]:
+    """Transfers in order, in one commit and a constant number of statements; each with its own outcome.
+
+    A later one may spend what an earlier one brings. One that is refused does not touch its neighbours.
+    """
+    routes = _route(instructions)
+    routed = [
+        (instruction, route)
+        for instruction, route in zip(instructions, routes, strict=True)
+        if isinstance(route, _Route)
+    ]
+    outcomes = iter(_run_until_keys_settle(partial(_post_transfers, routed)) if routed else [])
+    return [next(outcomes) if isinstance(route, _Route) else route for route in routes]
+
+
+def deposit(
+    *,
+    source: Wallet,
+    target: Wallet,
+    amount: Money,
+    idempotency_key: str,
+    fingerprint: bytes,
+    description: str = "",
+) -> Outcome:
+    """Bring money in from one of the platform's wallets, once per key of the platform.
+
+    The outcome is posted, or declined by the target's state, currency or largest balance.
+    """
+
+    def work() -> list[Outcome]:
+        wallets = lock_wallets([source.pk, target.pk])
+        found = find_by_keys([(None, idempotency_key)]).get((None, idempotency_key))
+        if found is not None:
+            return [_replay(found, fingerprint)]
+        standings = _standings_of(wallets.values())
+        accounts = {pk: _account(wallet, standings) for pk, wallet in wallets.items()}
+        record = TransactionRecord(
+            id=uuid7(),
+            kind=TransactionKind.DEPOSIT,
+            status=TransactionStatus.POSTED,
+            amount=amount.amount,
+            currency=amount.currency,
+            from_wallet_id=source.pk,
+            to_wallet_id=target.pk,
+            initiated_by_id=None,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+            description=description,
+            metadata={},
+            decline_code="",
+            decline_facts=None,
+            request_id="",
+            client_address=None,
+            created_at=_clock(standings),
+        )
+        decide = partial(
+            rules.decide_deposit,
+            source=accounts[source.pk],
+            target=accounts[target.pk],
+            amount=amount,
+        )
+        posting = _decided(record, decide)
+        ledger.post([posting], spending={})
+        return [Outcome(posting.transaction)]
+
+    [outcome] = _run_until_keys_settle(work)
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """From which wallet to which, and how much: what a transfer's words mean."""
+
+    source_id: uuid.UUID
+    target_id: uuid.UUID
+    amount: Money
+
+
+def _route(instructions: Sequence[TransferInstruction]) -> list["_Route | Outcome | DomainError"]:
+    """Find each transfer's wallets. Nothing is locked yet: wallets never change their owner."""
+    sources = _find_sources(instructions)
+    targets = _find_recipients([instruction.recipient for instruction in instructions])
+    routes: list[_Route | Outcome | DomainError] = []
+    for instruction in instructions:
+        try:
+            routes.append(_route_one(instruction, sources, targets))
+        except RecipientNotFound as error:
+            # A retry gets its first answer even when the recipient is gone by now.
+            key = (instruction.caller_id, instruction.idempotency_key)
+            found = find_by_keys([key]).get(key)
+            same = found is not None and found.fingerprint == instruction.fingerprint
+            routes.append(Outcome(found, is_replay=True) if found is not None and same else error)
+        except DomainError as error:
+            routes.append(error)
+    return routes
+
+
+def _route_one(
+    instruction: TransferInstruction,
+    sources: dict[tuple[uuid.UUID, uuid.UUID | None], Wallet],
+    targets: dict[Recipient, uuid.UUID],
+) -> _Route:
+    source = sources.get((instruction.caller_id, instruction.source_wallet_id))
+    if source is None:
+        raise SourceWalletNotFound
+    try:
+        amount = Money.parse(instruction.amount, instruction.currency or source.currency)
+    except InvalidMoney as error:
+        raise InvalidInput({"amount": [str(error)]}) from None
+    target_id = targets.get(instruction.recipient)
+    if target_id is None:
+        raise RecipientNotFound
+    return _Route(source.pk, target_id, amount)
+
+
+def _find_sources(
+    instructions: Sequence[TransferInstruction],
+) -> dict[tuple[uuid.UUID, uuid.UUID | None], Wallet]:
+    callers = {instruction.caller_id for instruction in instructions}
+    found: dict[tuple[uuid.UUID, uuid.UUID | None], Wallet] = {}
+    for wallet in Wallet.objects.filter(user_id__in=callers):
+        if wallet.user_id is not None:
+            found[wallet.user_id, None] = found[wallet.user_id, wallet.pk] = wallet
+    return found
+
+
+def _find_recipients(recipients: Sequence[Recipient]) -> dict[Recipient, uuid.UUID]:
+    """The wallets of active users by email, verified phone or wallet id, in one query per kind."""
+    found: dict[Recipient, uuid.UUID] = {}
+    of_users = Wallet.objects.filter(kind=WalletKind.USER, user__is_active=True)
+    emails = {recipient.email for recipient in recipients if recipient.email}
+    if emails:
+        rows = of_users.filter(user__email__in=emails).values_list("user__email", "pk")
+        found.update({Recipient(email=email): pk for email, pk in rows})
+    phones = {recipient.phone for recipient in recipients if recipient.phone}
+    if phones:
+        rows = of_users.filter(
+            Q(user__phone__in=phones) & Q(user__phone_verified_at__isnull=False)
+        ).values_list("user__phone", "pk")
+        found.update({Recipient(phone=phone): pk for phone, pk in rows})
+    ids = {recipient.wallet_id for recipient in recipients if recipient.wallet_id}
+    if ids:
+        found.update(
+            {
+                Recipient(wallet_id=pk): pk
+                for pk in of_users.filter(pk__in=ids).values_list("pk", flat=True)
+            }
+        )
+    return found
+
+
+def _run_until_keys_settle(work: Callable[[], list["Outcome"]]) -> list["Outcome"]:
+    """Run the work; when another request took one of its keys meanwhile, run again and find it."""
+    for _ in range(3):
+        try:
+            return exactly_once(work)
+        except IntegrityError as error:
+            if constraint_of(error) != _KEY_CONSTRAINT:
+                raise
+    raise RequestInProgress
+
+
+def _post_transfers(
+    routed: Sequence[tuple[TransferInstruction, _Route]],
+) -> list[Outcome | DomainError]:
+    # Lock.
+    wallets = lock_wallets(pk for _, route in routed for pk in (route.source_id, route.target_id))
+    # Replay: settled under the lock and before the rules, so that a retry gets the first answer even
+    # when the wallet is empty or frozen by now.
+    standings = _standings_of(wallets.values())
+    found = find_by_keys((i.caller_id, i.idempotency_key) for i, _ in routed)
+    # Rules.
+    accounts = {pk: _account(wallet, standings) for pk, wallet in wallets.items()}
+    now = _clock(standings)
+    postings: list[Posting] = []
+    results: list[Outcome | DomainError] = []
+    for instruction, route in routed:
+        key = (instruction.caller_id, instruction.idempotency_key)
+        try:
+            if key in found:
+                results.append(_replay(found[key], instruction.fingerprint))
+                continue
+            _require_active(instruction, route, wallets, standings)
+            posting = _decide_transfer(instruction, route, accounts, standings, now)
+        except DomainError as error:
+            results.append(error)
+            continue
+        postings.append(posting)
+        found[key] = posting.transaction
+        results.append(Outcome(posting.transaction))
+    # Ledger. From here on nothing may fail but the database itself.
+    if postings:
+        payers = {leg.wallet_id for p in postings for leg in p.legs if leg.amount < 0}
+        ledger.post(postings, spending={pk: accounts[pk].spending for pk in payers})
+    return results
+
+
+def _replay(record: TransactionRecord, fingerprint: bytes) -> Outcome:
+    if record.fingerprint != fingerprint:
+        raise IdempotencyKeyReused
+    return Outcome(record, is_replay=True)
+
+
+def _require_active(
+    instruction: TransferInstruction,
+    route: _Route,
+    wallets: dict[uuid.UUID, Wallet],
+    standings: dict[uuid.UUID, Standing],
+) -> None:
+    """Both sides are still active now that their wallets are locked."""
+    if not standings[instruction.caller_id].is_active:
+        raise CallerInactive
+    target_owner = wallets[route.target_id].user_id
+    if target_owner is None or not standings[target_owner].is_active:
+        raise RecipientNotFound
+
+
+def _decide_transfer(
+    instruction: TransferInstruction,
+    route: _Route,
+    accounts: dict[uuid.UUID, rules.Account],
+    standings: dict[uuid.UUID, Standing],
+    now: datetime.datetime,
+) -> Posting:
+    source, target = accounts[route.source_id], accounts[route.target_id]
+    record = TransactionRecord(
+        id=uuid7(),
+        kind=TransactionKind.TRANSFER,
+        status=TransactionStatus.POSTED,
+        amount=route.amount.amount,
+        currency=route.amount.currency,
+        from_wallet_id=route.source_id,
+        to_wallet_id=route.target_id,
+        initiated_by_id=instruction.caller_id,
+        idempotency_key=instruction.idempotency_key,
+        fingerprint=instruction.fingerprint,
+        description=instruction.description,
+        metadata=instruction.metadata,
+        decline_code="",
+        decline_facts=None,
+        request_id=instruction.request_id,
+        client_address=instruction.client_address,
+        created_at=now,
+        from_user_email=_email_of(source, standings),
+        to_user_email=_email_of(target, standings),
+    )
+    return _decided(
+        record,
+        partial(
+            rules.decide_transfer,
+            source=source,
+            target=target,
+            amount=route.amount,
+            today=now.date(),
+        ),
+    )
+
+
+def _decided(record: TransactionRecord, decide: Callable[[], None]) -> Posting:
+    """The posting of a transfer of one amount, or the record of its decline."""
+    try:
+        decide()
+    except Decline as decline:
+        declined = replace(
+            record,
+            status=TransactionStatus.DECLINED,
+            decline_code=decline.code,
+            decline_facts=decline.facts,
+        )
+        return Posting(declined)
+    return Posting(
+        record,
+        legs=(
+            Leg(record.from_wallet_id, -record.amount),
+            Leg(record.to_wallet_id, record.amount),
+        ),
+    )
+
+
+def _standings_of(wallets: Iterable[Wallet]) -> dict[uuid.UUID, Standing]:
+    return get_standings(wallet.user_id for wallet in wallets if wallet.user_id)
+
+
+def _account(wallet: Wallet, standings: dict[uuid.UUID, Standing]) -> rules.Account:
+    owner = standings.get(wallet.user_id) if wallet.user_id else None
+    return rules.Account(
+        wallet_id=wallet.pk,
+        owner_id=wallet.user_id,
+        currency=wallet.currency,
+        status=wallet.status,
+        balance=wallet.balance,
+        held=wallet.held,
+        spending=Spending(wallet.spent_on, wallet.spent_in_day, wallet.spent_in_month),
+        tier=owner.tier if owner else 0,
+        is_platform=wallet.kind != WalletKind.USER,
+    )
+
+
+def _email_of(account: rules.Account, standings: dict[uuid.UUID, Standing]) -> str | None:
+    return standings[account.owner_id].email if account.owner_id else None
+
+
+def _clock(standings: dict[uuid.UUID, Standing]) -> datetime.datetime:
+    """The database's clock after the locks were got; users' wallets are in every posting."""
+    return max(standing.read_at for standing in standings.values())

@@ -1,0 +1,276 @@
+-- The ledger: how it is written (post_ledger), and what is refused to everybody, the owner and psql
+-- included. A posting is one statement, so every rule can be checked when that statement ends: no rule
+-- is deferred to the commit, and none is checked row by row. Bodies are bound to the schema (search_path,
+-- or parsed when defined), so that no temporary table can stand in for a real one.
+
+-- Exactness -----------------------------------------------------------------------------------------
+
+-- Decimal places by ISO 4217; fintech_core.money holds the same list.
+CREATE FUNCTION currency_places(currency text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE
+        WHEN currency IN ('BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX',
+                          'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF') THEN 0
+        WHEN currency IN ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') THEN 3
+        WHEN currency IN ('CLF', 'UYW') THEN 4
+        ELSE 2
+    END;
+
+-- Finite, under the cap, written with exactly the currency's places. NaN is greater than any number.
+CREATE FUNCTION is_exact_money(amount numeric, currency text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN abs(amount) < 1e15 AND scale(amount) = currency_places(currency)
+        AND currency ~ '^[A-Z]{3}$';
+
+ALTER TABLE transactions_ledgerentry
+    ADD CONSTRAINT entry_amount_is_exact CHECK (
+        amount <> 0 AND is_exact_money(amount, currency) AND is_exact_money(balance_after, currency)
+    ),
+    ADD CONSTRAINT entry_numbers_start_at_one CHECK (sequence >= 1 AND leg >= 1);
+ALTER TABLE transactions_transaction
+    ADD CONSTRAINT transaction_amount_is_exact CHECK (amount > 0 AND is_exact_money(amount, currency)),
+    ADD CONSTRAINT idempotency_key_is_printable CHECK (idempotency_key ~ '^[!-~]{1,255}$'),
+    ADD CONSTRAINT fingerprint_is_sha256 CHECK (length(fingerprint) = 32);
+ALTER TABLE wallet_wallet
+    ADD CONSTRAINT wallet_currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$'),
+    ADD CONSTRAINT wallet_amounts_are_exact CHECK (
+        abs(balance) < 1e15 AND balance = round(balance, currency_places(currency))
+        AND held < 1e15 AND held = round(held, currency_places(currency))
+        AND spent_in_day < 1e15 AND spent_in_month < 1e15
+    );
+
+-- Tamper evidence -----------------------------------------------------------------------------------
+
+-- What an entry's hash covers besides the hash before it: the entry, and all of its transaction that
+-- says what it was. A JSON array, because its text is unambiguous and depends on no session setting.
+CREATE FUNCTION ledger_leaf(
+    t transactions_transaction, leg integer, wallet uuid, sequence bigint, amount numeric,
+    balance_after numeric
+) RETURNS bytea
+LANGUAGE sql IMMUTABLE
+    RETURN convert_to(jsonb_build_array(
+        t.id, leg, wallet, sequence, amount, balance_after, t.kind, t.amount, t.currency,
+        t.from_wallet_id, t.to_wallet_id, t.initiated_by_id, t.idempotency_key,
+        encode(t.fingerprint, 'hex'), t.description, t.metadata, t.request_id,
+        host(t.client_address), extract(epoch FROM t.created_at)
+    )::text, 'UTF8');
+
+CREATE FUNCTION ledger_chain_step(state bytea, head bytea, leaf bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE
+    RETURN sha256(coalesce(state, head) || leaf);
+
+-- Over the entries of one wallet in order: the hash of each, given the wallet's head before them.
+CREATE AGGREGATE ledger_chain(head bytea, leaf bytea) (
+    SFUNC = ledger_chain_step, STYPE = bytea
+);
+
+-- Writing -------------------------------------------------------------------------------------------
+
+-- Write N decided transactions and their legs, and move the wallets, in one statement.
+--   p_transactions  rows of transactions_transaction, as JSON
+--   p_legs          {transaction, wallet, amount} in order; the legs of one transaction stand together
+--   p_spending      {wallet, spent_on, spent_in_day, spent_in_month} of wallets whose limits counted it
+-- The caller holds the locks of all wallets named. Returns each leg's new balance. Runs with its owner's
+-- rights, since the application's role may not write these tables itself.
+CREATE FUNCTION post_ledger(p_transactions jsonb, p_legs jsonb, p_spending jsonb)
+RETURNS TABLE (posted_transaction uuid, posted_wallet uuid, posted_balance numeric)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH asked AS MATERIALIZED (
+        SELECT t FROM jsonb_populate_recordset(NULL::transactions_transaction, p_transactions) AS t
+    ), legs AS MATERIALIZED (
+        SELECT l.transaction, l.wallet, l.amount, l.position, w.currency, w.head_hash,
+               row_number() OVER (PARTITION BY l.transaction ORDER BY l.position) AS leg,
+               w.last_sequence + row_number() OVER chain AS sequence,
+               w.balance + sum(l.amount) OVER chain AS balance_after
+        FROM ROWS FROM (jsonb_to_recordset(p_legs) AS (transaction uuid, wallet uuid, amount numeric))
+             WITH ORDINALITY AS l (transaction, wallet, amount, position)
+        JOIN wallet_wallet w ON w.id = l.wallet
+        WINDOW chain AS (PARTITION BY l.wallet ORDER BY l.position)
+    ), hashed AS MATERIALIZED (
+        SELECT l.*, (a.t).created_at,
+               ledger_chain(l.head_hash, ledger_leaf(
+                   a.t, l.leg::integer, l.wallet, l.sequence, l.amount, l.balance_after
+               )) OVER (PARTITION BY l.wallet ORDER BY l.position) AS hash
+        FROM legs l
+        JOIN asked a ON (a.t).id = l.transaction
+    ), written_transactions AS (
+        INSERT INTO transactions_transaction SELECT (a.t).* FROM asked a
+    ), written_entries AS (
+        INSERT INTO transactions_ledgerentry (
+            transaction_id, leg, wallet_id, sequence, amount, currency, balance_after,
+            previous_hash, hash, created_at
+        )
+        SELECT transaction, leg, wallet, sequence, amount, currency, balance_after,
+               coalesce(lag(hash) OVER (PARTITION BY wallet ORDER BY position), head_hash),
+               hash, created_at
+        FROM hashed
+    ), moved_wallets AS (
+        UPDATE wallet_wallet w
+        SET balance = last.balance_after, last_sequence = last.sequence, head_hash = last.hash,
+            spent_on = coalesce(s.spent_on, w.spent_on),
+            spent_in_day = coalesce(s.spent_in_day, w.spent_in_day),
+            spent_in_month = coalesce(s.spent_in_month, w.spent_in_month)
+        FROM (SELECT DISTINCT ON (wallet) wallet, balance_after, sequence, hash
+              FROM hashed ORDER BY wallet, position DESC) AS last
+        LEFT JOIN jsonb_to_recordset(p_spending) AS s (
+            wallet uuid, spent_on date, spent_in_day numeric, spent_in_month numeric
+        ) ON s.wallet = last.wallet
+        WHERE w.id = last.wallet
+    )
+    SELECT transaction, wallet, balance_after FROM hashed ORDER BY position;
+END $$;
+
+-- Refusals ------------------------------------------------------------------------------------------
+
+CREATE FUNCTION ledger_is_append_only() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION '% on % is refused: the ledger is append-only', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = 'ledger_is_append_only';
+END $$;
+
+CREATE FUNCTION ledger_refuse(fact text, detail text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', detail USING ERRCODE = 'check_violation', CONSTRAINT = fact;
+END $$;
+
+-- After entries were inserted: they make whole transactions that sum to zero, continue the chains of
+-- their wallets, and the wallets have moved with them.
+CREATE FUNCTION entries_are_whole() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM new_entries GROUP BY transaction_id, currency HAVING sum(amount) <> 0) THEN
+        PERFORM ledger_refuse('transaction_sums_to_zero',
+            'the entries of a transaction sum to zero in each currency');
+    END IF;
+    -- Legs count from 1 within this statement, and (transaction, leg) is unique: so no entry can join a
+    -- transaction that already has some.
+    IF EXISTS (SELECT FROM new_entries GROUP BY transaction_id
+               HAVING count(*) < 2 OR min(leg) <> 1 OR max(leg) <> count(*)) THEN
+        PERFORM ledger_refuse('transaction_is_posted_whole',
+            'all entries of a transaction, two or more, are inserted by one statement');
+    END IF;
+    IF EXISTS (SELECT FROM new_entries e
+               LEFT JOIN transactions_transaction t ON t.id = e.transaction_id
+               LEFT JOIN transactions_ledgerentry p
+                   ON p.wallet_id = e.wallet_id AND p.sequence = e.sequence - 1
+               WHERE t.status IS DISTINCT FROM 'posted'
+                  OR e.created_at <> t.created_at
+                  OR (p.id IS NULL AND e.sequence <> 1)
+                  OR e.balance_after <> coalesce(p.balance_after, 0) + e.amount
+                  OR e.previous_hash <> coalesce(p.hash, '\x'::bytea)
+                  OR e.hash <> sha256(e.previous_hash || ledger_leaf(
+                         t, e.leg, e.wallet_id, e.sequence, e.amount, e.balance_after))) THEN
+        PERFORM ledger_refuse('entry_continues_the_chain',
+            'an entry belongs to a posted transaction and continues its wallet''s chain');
+    END IF;
+    IF EXISTS (SELECT FROM new_entries e
+               LEFT JOIN wallet_wallet w ON w.id = e.wallet_id
+               WHERE w.currency IS DISTINCT FROM e.currency
+                  OR e.sequence > w.last_sequence
+                  OR (e.sequence = w.last_sequence
+                      AND (e.balance_after <> w.balance OR e.hash <> w.head_hash))) THEN
+        PERFORM ledger_refuse('wallet_moves_with_its_entries',
+            'an entry has its wallet''s currency and moves the wallet in the same statement');
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- After transactions were inserted: a posted one tells exactly what its first two entries did.
+CREATE FUNCTION transactions_are_whole() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM new_transactions t
+               LEFT JOIN transactions_ledgerentry d ON d.transaction_id = t.id AND d.leg = 1
+               LEFT JOIN transactions_ledgerentry c ON c.transaction_id = t.id AND c.leg = 2
+               WHERE t.status = 'posted'
+                 AND (d.wallet_id, c.wallet_id, c.amount, c.currency)
+                     IS DISTINCT FROM (t.from_wallet_id, t.to_wallet_id, t.amount, t.currency)) THEN
+        PERFORM ledger_refuse('transaction_tells_its_entries',
+            'a posted transaction has an entry out of its source and one of its amount into its target');
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- After wallets were inserted: they are empty.
+CREATE FUNCTION wallets_start_empty() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM new_wallets
+               WHERE balance <> 0 OR held <> 0 OR last_sequence <> 0 OR head_hash <> '\x'::bytea
+                  OR spent_in_day <> 0 OR spent_in_month <> 0) THEN
+        PERFORM ledger_refuse('wallet_starts_empty', 'a new wallet is empty');
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- After wallets were updated: whose and in what currency they are is fixed; balance, sequence and head
+-- are those of the wallet's newest entry, or as they were; nothing is held without a hold.
+CREATE FUNCTION wallets_follow_the_ledger() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF (SELECT count(*) FROM new_wallets n JOIN old_wallets o
+            ON (n.id, n.currency, n.kind, n.purpose, n.created_at)
+             = (o.id, o.currency, o.kind, o.purpose, o.created_at)
+           AND n.user_id IS NOT DISTINCT FROM o.user_id)
+       <> (SELECT count(*) FROM old_wallets) THEN
+        PERFORM ledger_refuse('wallet_identity_is_fixed',
+            'the id, owner, kind, purpose and currency of a wallet never change');
+    END IF;
+    IF EXISTS (SELECT FROM new_wallets n JOIN old_wallets o ON o.id = n.id
+               LEFT JOIN transactions_ledgerentry e
+                   ON e.wallet_id = n.id AND e.sequence = n.last_sequence
+               WHERE (n.balance, n.last_sequence, n.head_hash)
+                     IS DISTINCT FROM (o.balance, o.last_sequence, o.head_hash)
+                 AND (n.last_sequence <= o.last_sequence
+                      OR e.balance_after IS DISTINCT FROM n.balance
+                      OR e.hash IS DISTINCT FROM n.head_hash)) THEN
+        PERFORM ledger_refuse('balance_follows_the_entries',
+            'a balance is what the entries add up to; it is never assigned');
+    END IF;
+    IF EXISTS (SELECT FROM new_wallets n JOIN old_wallets o ON o.id = n.id
+               WHERE n.held <> o.held) THEN
+        PERFORM ledger_refuse('held_follows_the_holds',
+            'what is held is what the open holds add up to; it is never assigned');
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION wallets_are_kept() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION '% on % is refused: wallets are closed, never removed', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = 'wallets_are_kept';
+END $$;
+
+CREATE TRIGGER ledger_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transactions_ledgerentry
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_append_only();
+CREATE TRIGGER ledger_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transactions_transaction
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_append_only();
+CREATE TRIGGER wallets_are_kept BEFORE DELETE OR TRUNCATE ON wallet_wallet
+    FOR EACH STATEMENT EXECUTE FUNCTION wallets_are_kept();
+CREATE TRIGGER entries_are_whole AFTER INSERT ON transactions_ledgerentry
+    REFERENCING NEW TABLE AS new_entries
+    FOR EACH STATEMENT EXECUTE FUNCTION entries_are_whole();
+CREATE TRIGGER transactions_are_whole AFTER INSERT ON transactions_transaction
+    REFERENCING NEW TABLE AS new_transactions
+    FOR EACH STATEMENT EXECUTE FUNCTION transactions_are_whole();
+CREATE TRIGGER wallets_start_empty AFTER INSERT ON wallet_wallet
+    REFERENCING NEW TABLE AS new_wallets
+    FOR EACH STATEMENT EXECUTE FUNCTION wallets_start_empty();
+CREATE TRIGGER wallets_follow_the_ledger AFTER UPDATE ON wallet_wallet
+    REFERENCING OLD TABLE AS old_wallets NEW TABLE AS new_wallets
+    FOR EACH STATEMENT EXECUTE FUNCTION wallets_follow_the_ledger();
+
+-- Also under session_replication_role = replica.
+ALTER TABLE transactions_ledgerentry ENABLE ALWAYS TRIGGER ledger_is_append_only;
+ALTER TABLE transactions_ledgerentry ENABLE ALWAYS TRIGGER entries_are_whole;
+ALTER TABLE transactions_transaction ENABLE ALWAYS TRIGGER ledger_is_append_only;
+ALTER TABLE transactions_transaction ENABLE ALWAYS TRIGGER transactions_are_whole;
+ALTER TABLE wallet_wallet ENABLE ALWAYS TRIGGER wallets_are_kept;
+ALTER TABLE wallet_wallet ENABLE ALWAYS TRIGGER wallets_start_empty;
+ALTER TABLE wallet_wallet ENABLE ALWAYS TRIGGER wallets_follow_the_ledger;

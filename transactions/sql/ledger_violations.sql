@@ -1,0 +1,51 @@
+-- Every invariant of the ledger that one look at the tables can show broken; no rows means all hold.
+-- One statement sees one moment. Names are those of RELIABILITY 2.1 in docs/invariants.md.
+CREATE FUNCTION ledger_violations() RETURNS TABLE (invariant text, subject text)
+LANGUAGE sql STABLE AS $$
+    SELECT 'I1 transaction sums to zero', transaction_id::text
+    FROM transactions_ledgerentry GROUP BY transaction_id, currency HAVING sum(amount) <> 0
+    UNION ALL
+    SELECT 'I1 transaction has two or more entries', t.id::text
+    FROM transactions_transaction t LEFT JOIN transactions_ledgerentry e ON e.transaction_id = t.id
+    GROUP BY t.id, t.status
+    HAVING (t.status = 'posted' AND count(e.id) < 2) OR (t.status <> 'posted' AND count(e.id) > 0)
+    UNION ALL
+    SELECT 'I2 ledger sums to zero', currency
+    FROM transactions_ledgerentry GROUP BY currency HAVING sum(amount) <> 0
+    UNION ALL
+    SELECT 'I2 wallets sum to zero', currency
+    FROM wallet_wallet GROUP BY currency HAVING sum(balance) <> 0
+    UNION ALL
+    SELECT 'I3 balance is the sum of the entries', w.id::text
+    FROM wallet_wallet w
+    LEFT JOIN (SELECT wallet_id, sum(amount) AS total, max(sequence) AS newest
+               FROM transactions_ledgerentry GROUP BY wallet_id) e ON e.wallet_id = w.id
+    WHERE w.balance <> coalesce(e.total, 0) OR w.last_sequence <> coalesce(e.newest, 0)
+    UNION ALL
+    SELECT 'I4 available is never negative', id::text
+    FROM wallet_wallet WHERE held < 0 OR (kind = 'user' AND balance < held)
+    UNION ALL
+    SELECT 'I17 sequence, running balance and hash chain', e.id::text
+    FROM (SELECT l.*,
+                 lag(sequence, 1, 0::bigint) OVER chain AS sequence_before,
+                 lag(balance_after, 1, 0::numeric) OVER chain AS balance_before,
+                 lag(hash, 1, '\x'::bytea) OVER chain AS hash_before
+          FROM transactions_ledgerentry l
+          WINDOW chain AS (PARTITION BY wallet_id ORDER BY sequence)) e
+    JOIN transactions_transaction t ON t.id = e.transaction_id
+    WHERE e.sequence <> e.sequence_before + 1
+       OR e.balance_after <> e.balance_before + e.amount
+       OR e.previous_hash <> e.hash_before
+       OR e.hash <> sha256(e.previous_hash || ledger_leaf(
+              t, e.leg, e.wallet_id, e.sequence, e.amount, e.balance_after))
+    UNION ALL
+    SELECT 'I18 entry has its wallet''s currency', e.id::text
+    FROM transactions_ledgerentry e JOIN wallet_wallet w ON w.id = e.wallet_id
+    WHERE e.currency <> w.currency
+    UNION ALL
+    SELECT 'I19 amount is finite, exact and not zero', id::text
+    FROM transactions_ledgerentry WHERE amount = 0 OR NOT is_exact_money(amount, currency)
+    UNION ALL
+    SELECT 'I20 nobody pays himself', id::text
+    FROM transactions_transaction WHERE status = 'posted' AND from_wallet_id = to_wallet_id
+$$;
