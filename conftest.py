@@ -36,7 +36,7 @@ def django_db_setup(
 ) -> Iterator[None]:
     """Tests run with the application's own role, with its rights and its timeouts."""
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases=["default"])
+        made = setup_databases(verbosity=0, interactive=False)
         _connect_as(settings.DATABASE_URL, as_owner=False)
         yield
         _connect_as(settings.DATABASE_OWNER_URL, as_owner=True)

@@ -13,7 +13,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-@setup_logging.connect  # type: ignore[untyped-decorator]
+@setup_logging.connect
 def keep_django_logging(**_: Any) -> None:
     """Workers log through Django's ``LOGGING``, so that every process writes the same JSON lines."""
     from logging.config import dictConfig

@@ -85,7 +85,7 @@ def paginate(
     size: int = query["page_size"]
     cursor = Cursor.decode(query["cursor"], parse_key) if "cursor" in query else None
     rows, has_newer, has_older = _page(queryset, cursor, size, key)
-    links = {"next": None, "previous": None}
+    links: dict[str, str | None] = {"next": None, "previous": None}
     if rows and has_older:
         links["next"] = _link(request, Cursor(getattr(rows[-1], key)))
     if rows and has_newer:

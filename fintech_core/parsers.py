@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
@@ -55,7 +55,7 @@ def _is_deeper(value: Any, levels: int) -> bool:
 class StrictJSONParser(BaseParser):
     """``application/json`` in UTF-8 only; any other type or charset is a 415."""
 
-    media_type: ClassVar[str] = "application/json"
+    media_type = "application/json"
 
     def parse(
         self,

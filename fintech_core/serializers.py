@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
@@ -96,6 +98,7 @@ class AmountTextField(TextField):
         return data
 
 
+@extend_schema_field(OpenApiTypes.UUID)
 class CanonicalUUIDField(serializers.Field[uuid.UUID, Any, str, Any]):
     """A UUID in its one canonical form: 36 characters with hyphens (RFC 9562)."""
 
@@ -110,6 +113,7 @@ class CanonicalUUIDField(serializers.Field[uuid.UUID, Any, str, Any]):
         return str(value)
 
 
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
 class MetadataField(serializers.Field[dict[str, str], Any, dict[str, str], Any]):
     """A flat map of strings: at most 20 keys of 40 characters, values of at most 500 (as Stripe's)."""
 

@@ -104,7 +104,6 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 # Static files are served from the apps themselves, so that no collecting step can be forgotten.
 WHITENOISE_USE_FINDERS = True
 
@@ -307,7 +306,13 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_NAME_OVERRIDES": {
+        "HealthStatus": ["ok", "degraded"],
+        "KycStatus": "users.models.KycStatus",
+        "SubmissionStatus": "users.models.SubmissionStatus",
+        "TransactionStatus": "transactions.models.TransactionStatus",
+        "WalletStatus": "wallet.models.WalletStatus",
+    },
 }
 
 SECURE_CONTENT_TYPE_NOSNIFF = True

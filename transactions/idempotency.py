@@ -44,7 +44,7 @@ def read_key(*, header: str | None, body: dict[str, Any]) -> str:
     return candidates[0]
 
 
-def fingerprint(*, method: str, path: str, body: dict[str, Any]) -> bytes:
+def fingerprint(*, method: str, path: str, body: Any) -> bytes:
     """SHA-256 over method, path and the parsed body without its key.
 
     Member order and white space do not matter; any other difference does.

@@ -176,4 +176,5 @@ def list_violations() -> list[tuple[str, str]]:
     """Every (invariant, subject) that does not hold, seen at one moment; empty when the books agree."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT invariant, subject FROM ledger_violations()")
-        return cursor.fetchall()
+        rows: list[tuple[str, str]] = cursor.fetchall()
+    return rows

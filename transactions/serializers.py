@@ -75,7 +75,7 @@ class TransferSerializer(StrictSerializer):
     description = TextField(required=False, allow_blank=True, max_length=500)
     metadata = MetadataField(required=False)
     # Judged by ``transactions.idempotency.read_key``, with the header.
-    idempotency_key = serializers.JSONField(required=False)
+    idempotency_key = serializers.JSONField(required=False, allow_null=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         given = [n for n in ("to_user_email", "to_phone", "to_wallet") if n in attrs]
@@ -109,11 +109,16 @@ class TransactionSerializer(serializers.Serializer[TransactionRecord]):
     to_wallet = serializers.UUIDField()
     from_user_email = serializers.EmailField(allow_null=True)
     to_user_email = serializers.EmailField(allow_null=True)
+    fee = serializers.CharField()
     description = serializers.CharField(allow_blank=True)
     metadata = serializers.DictField(child=serializers.CharField())
+    parent = serializers.UUIDField(allow_null=True)  # type: ignore[assignment] # a member's name
+    captured_amount = serializers.CharField()
+    reversed_amount = serializers.CharField()
     decline_code = serializers.CharField(allow_null=True)
     created_at = UTCDateTimeField()
     posted_at = UTCDateTimeField(allow_null=True)
+    expires_at = UTCDateTimeField(allow_null=True)
     balance_after = serializers.CharField(allow_null=True)
 
 
@@ -187,6 +192,13 @@ def represent_transaction(
         "to_wallet": str(record.to_wallet_id),
         "from_user_email": record.from_user_email,
         "to_user_email": record.to_user_email,
+        # No transaction has a fee, a parent, a capture, a reversal or an expiry yet; the members are here
+        # because clients are promised them.
+        "fee": text(Decimal(0)),
+        "parent": None,
+        "captured_amount": text(Decimal(0)),
+        "reversed_amount": text(Decimal(0)),
+        "expires_at": None,
         "description": record.description,
         "metadata": record.metadata,
         "decline_code": record.decline_code or None,

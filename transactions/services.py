@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from django.db import IntegrityError
 from django.db.models import Q
@@ -39,6 +40,8 @@ from transactions.models import TransactionKind, TransactionStatus
 from transactions.selectors import Standing, find_by_keys, get_standings
 from wallet.locks import lock_wallets
 from wallet.models import Wallet, WalletKind
+
+R = TypeVar("R")
 
 _KEY_CONSTRAINT = "idempotency_key_is_unique_per_caller"
 
@@ -209,7 +212,7 @@ def _find_recipients(recipients: Sequence[Recipient]) -> dict[Recipient, uuid.UU
     return found
 
 
-def _run_until_keys_settle(work: Callable[[], list["Outcome"]]) -> list["Outcome"]:
+def _run_until_keys_settle(work: Callable[[], R]) -> R:
     """Run the work; when another request took one of its keys meanwhile, run again and find it."""
     for _ in range(3):
         try:

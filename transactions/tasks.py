@@ -10,7 +10,7 @@ from transactions.selectors import list_violations
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="transactions.check_books")  # type: ignore[untyped-decorator]
+@shared_task(name="transactions.check_books")
 def check_books() -> int:
     """Look for broken invariants; each is logged as an error. Returns how many there are."""
     with transaction.atomic(durable=True):

@@ -35,6 +35,7 @@ from transactions.serializers import (
     represent_transaction,
 )
 from users.attempts import count_attempt
+from users.authentication import caller_of
 from wallet.selectors import get_primary_wallet, get_wallet_of
 
 _KEY_HEADER = OpenApiParameter(
@@ -61,7 +62,7 @@ class TransferView(APIView):
         print_of_request = idempotency.fingerprint(
             method="POST", path=request.path, body=request.data
         )
-        caller_id: uuid.UUID = request.user.pk
+        caller_id = caller_of(request).pk
         kept = idempotency.recall_answer(caller_id=caller_id, key=key, request=print_of_request)
         if kept is not None:
             return _respond(kept, is_replay=True)
@@ -89,7 +90,7 @@ def _instruction(
 ) -> TransferInstruction:
     values = body.validated_data
     return TransferInstruction(
-        caller_id=request.user.pk,
+        caller_id=caller_of(request).pk,
         idempotency_key=key,
         fingerprint=fingerprint,
         recipient=body.recipient(),
@@ -114,6 +115,7 @@ class TransactionListView(APIView):
     """The caller's history, newest first."""
 
     @extend_schema(
+        operation_id="transaction_list",
         parameters=[TransactionPageQuery],
         responses=page_of(TransactionSerializer, "TransactionPage"),
     )
@@ -121,9 +123,9 @@ class TransactionListView(APIView):
         query = TransactionPageQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         values = query.validated_data
-        rows = selectors.list_transactions_of(request.user, wallet_id=values.get("wallet"))
+        rows = selectors.list_transactions_of(caller_of(request), wallet_id=values.get("wallet"))
         rows = rows.filter(**{name: values[name] for name in ("kind", "status") if name in values})
-        own = [get_primary_wallet(request.user).pk]
+        own = [get_primary_wallet(caller_of(request)).pk]
 
         def represent(page: Sequence[Transaction]) -> list[Any]:
             records = selectors.records_of(page)
@@ -138,8 +140,8 @@ class TransactionView(APIView):
 
     @extend_schema(responses={200: TransactionDetailSerializer, **PROBLEMS})
     def get(self, request: Request, transaction_id: uuid.UUID) -> Response:
-        record = selectors.get_transaction_of(request.user, transaction_id)
-        wallet = get_primary_wallet(request.user)
+        record = selectors.get_transaction_of(caller_of(request), transaction_id)
+        wallet = get_primary_wallet(caller_of(request))
         entries = selectors.list_entries_of(wallet).filter(transaction_id=record.id)
         return Response(
             {
@@ -157,7 +159,7 @@ class BalanceView(APIView):
     def get(self, request: Request, wallet_id: uuid.UUID) -> Response:
         query = BalanceQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
-        wallet = get_wallet_of(request.user, wallet_id)
+        wallet = get_wallet_of(caller_of(request), wallet_id)
         seen = selectors.get_balance(wallet, at=query.validated_data.get("at"))
         return Response(
             {
@@ -181,7 +183,7 @@ class EntryListView(APIView):
     def get(self, request: Request, wallet_id: uuid.UUID) -> Response:
         query = EntryPageQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
-        wallet = get_wallet_of(request.user, wallet_id)
+        wallet = get_wallet_of(caller_of(request), wallet_id)
         return paginate(
             selectors.list_entries_of(wallet),
             request,

@@ -99,7 +99,8 @@ class Wallet(models.Model):
     @property
     def available(self) -> Decimal:
         """What can be spent: ``balance - held``."""
-        return self.balance - self.held
+        available: Decimal = self.balance - self.held
+        return available
 
     def money(self, amount: Decimal) -> Money:
         """The amount in this wallet's currency."""

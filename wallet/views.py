@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from fintech_core.pagination import page_of, paginate
+from users.authentication import caller_of
 from wallet import selectors, services
 from wallet.serializers import (
     ReasonSerializer,
@@ -22,7 +23,8 @@ class MayFreezeWallets(BasePermission):
     """Staff who hold ``wallet.freeze_wallet``."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return bool(request.user.is_staff and request.user.has_perm("wallet.freeze_wallet"))
+        user = caller_of(request)
+        return user.is_staff and user.has_perm("wallet.freeze_wallet")
 
 
 @extend_schema(tags=["wallets"])
@@ -31,22 +33,26 @@ class PrimaryWalletView(APIView):
 
     @extend_schema(responses=WalletSerializer)
     def get(self, request: Request) -> Response:
-        return Response(WalletSerializer(selectors.get_primary_wallet(request.user)).data)
+        return Response(WalletSerializer(selectors.get_primary_wallet(caller_of(request))).data)
 
 
 @extend_schema(tags=["wallets"])
 class WalletListView(APIView):
     """The caller's wallets."""
 
-    @extend_schema(parameters=[WalletPageQuery], responses=page_of(WalletSerializer, "WalletPage"))
+    @extend_schema(
+        operation_id="wallet_list",
+        parameters=[WalletPageQuery],
+        responses=page_of(WalletSerializer, "WalletPage"),
+    )
     def get(self, request: Request) -> Response:
         query = WalletPageQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         return paginate(
-            selectors.list_wallets_of(request.user),
+            selectors.list_wallets_of(caller_of(request)),
             request,
             query=query.validated_data,
-            represent=lambda wallets: WalletSerializer(wallets, many=True).data,
+            represent=lambda wallets: [WalletSerializer(wallet).data for wallet in wallets],
         )
 
 
@@ -56,14 +62,16 @@ class WalletView(APIView):
 
     @extend_schema(responses=WalletSerializer)
     def get(self, request: Request, wallet_id: uuid.UUID) -> Response:
-        return Response(WalletSerializer(selectors.get_wallet_of(request.user, wallet_id)).data)
+        return Response(
+            WalletSerializer(selectors.get_wallet_of(caller_of(request), wallet_id)).data
+        )
 
     @extend_schema(request=RenameSerializer, responses=WalletSerializer)
     def patch(self, request: Request, wallet_id: uuid.UUID) -> Response:
         body = RenameSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         wallet = services.rename_wallet(
-            wallet_id=wallet_id, owner_id=request.user.pk, name=body.validated_data["name"]
+            wallet_id=wallet_id, owner_id=caller_of(request).pk, name=body.validated_data["name"]
         )
         return Response(WalletSerializer(wallet).data)
 
@@ -79,7 +87,9 @@ class FreezeView(APIView):
         body = ReasonSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         wallet = services.freeze_wallet(
-            wallet_id=wallet_id, acting_user=request.user, reason=body.validated_data["reason"]
+            wallet_id=wallet_id,
+            acting_user=caller_of(request),
+            reason=body.validated_data["reason"],
         )
         return Response(WalletSerializer(wallet).data)
 
@@ -95,6 +105,8 @@ class UnfreezeView(APIView):
         body = ReasonSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         wallet = services.unfreeze_wallet(
-            wallet_id=wallet_id, acting_user=request.user, reason=body.validated_data["reason"]
+            wallet_id=wallet_id,
+            acting_user=caller_of(request),
+            reason=body.validated_data["reason"],
         )
         return Response(WalletSerializer(wallet).data)
