@@ -1,11 +1,24 @@
 """JSON lines on standard error: one event, one line, whatever text it holds."""
 
 import logging
+import re
 
 import structlog
 
+# From the label to the end of the message; a quoted value may hold line breaks of its own.
+_DETAIL = re.compile(r"^DETAIL:.*?(?=^CONTEXT:|^HINT:|^$|\Z)", re.MULTILINE | re.DOTALL)
+
 # Takes over what a caller passed as ``extra``.
 _EXTRA_ADDER = structlog.stdlib.ExtraAdder()
+
+
+def _without_row_values(
+    logger: logging.Logger, name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Take PostgreSQL's ``DETAIL`` out of a stack: it quotes the row, and so addresses and numbers."""
+    if "exception" in event:
+        event["exception"] = _DETAIL.sub("", event["exception"])
+    return event
 
 
 def json_formatter() -> logging.Formatter:
@@ -21,6 +34,7 @@ def json_formatter() -> logging.Formatter:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
+            _without_row_values,
             structlog.processors.JSONRenderer(),
         ],
     )

@@ -114,7 +114,10 @@ _FRAMEWORK_CODES: dict[type[drf.APIException], tuple[str, str]] = {
     drf.NotFound: ("not_found", "Not found."),
     drf.MethodNotAllowed: ("method_not_allowed", "This method is not allowed here."),
     drf.NotAcceptable: ("not_acceptable", "Only application/json is served."),
-    drf.UnsupportedMediaType: ("unsupported_media_type", "Send application/json in UTF-8."),
+    drf.UnsupportedMediaType: (
+        "unsupported_media_type",
+        "This content type is not taken here; send what the documentation names, in UTF-8.",
+    ),
     drf.ParseError: ("malformed_json", "The body is not valid."),
 }
 

@@ -198,6 +198,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
 # --- Who ------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "users.User"
+AUTHENTICATION_BACKENDS = ["users.backends.CountedBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -239,6 +240,7 @@ SIGN_IN_FAILURES = {
 REGISTRATIONS_PER_HOUR = env.number("REGISTRATIONS_PER_HOUR", 60 if env.is_production else 6_000)
 UNKNOWN_RECIPIENTS_PER_HOUR = env.number("UNKNOWN_RECIPIENTS_PER_HOUR", 100)
 KYC_FILES_PER_DAY = 10
+KYC_MINIMUM_AGE = env.number("KYC_MINIMUM_AGE", 18)
 KYC_VALIDITY = timedelta(days=env.number("KYC_VALIDITY_DAYS", 730))
 
 # --- Money ----------------------------------------------------------------------------------------
@@ -276,8 +278,6 @@ IDEMPOTENCY_CACHE_LIFETIME = timedelta(hours=24)
 # --- HTTP -----------------------------------------------------------------------------------------
 
 MAX_BODY_BYTES = 64 * 1024
-DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 MAX_QUERY_BYTES = 8 * 1024
 
 REST_FRAMEWORK = {

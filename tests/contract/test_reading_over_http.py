@@ -1,4 +1,4 @@
-"""Wallets, entries and history over HTTP: what an owner sees, what nobody else does, and hostile queries."""
+"""Wallets, entries and history over HTTP: what an owner sees, what nobody else does, bad queries."""
 
 import base64
 import uuid
@@ -147,7 +147,14 @@ def test_a_cursor_that_was_not_made_here_is_refused(place: str, bad: str) -> Non
 @pytest.mark.parametrize(
     "query",
     ["page_size=0", "page_size=201", "page_size=1000000000", "page_size=x", "page_size=-1"]
-    + ["page_size=10&page_size=20", "foo=1", "kind=gift", "status=POSTED", "wallet=abc", "kind=%00"],
+    + [
+        "page_size=10&page_size=20",
+        "foo=1",
+        "kind=gift",
+        "status=POSTED",
+        "wallet=abc",
+        "kind=%00",
+    ],
 )
 def test_a_bad_query_is_refused(query: str) -> None:
     response = api_client(make_payer("0")).get(f"{HISTORY}?{query}")

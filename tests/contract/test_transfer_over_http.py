@@ -123,7 +123,9 @@ def test_a_key_with_another_request_is_refused() -> None:
     assert balance_of(payer) == "9.00"
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "a b", "a\tb", "ключ", "a\x00b", 5, None, ["a"], True])
+@pytest.mark.parametrize(
+    "key", ["", "x" * 256, "a b", "a\tb", "ключ", "a\x00b", 5, None, ["a"], True]
+)
 def test_a_malformed_key_is_refused(key: Any) -> None:
     payer, payee = make_payer("10.00"), make_payee()
     body = body_for(payee) | {"idempotency_key": key}
@@ -242,6 +244,8 @@ def test_an_unknown_member_is_refused(extra: dict[str, Any]) -> None:
     assert balance_of(payer) == "10.00"
 
 
+_NO_UUIDS: list[Any] = [True, 5, "abc", f"urn:uuid:{uuid.uuid4()}", uuid.uuid4().hex]
+_BAD_PHONES: list[Any] = ["6502530000", "+1 800 FLOWERS", "tel:+16502530000", 5, ""]
 TEXTS: list[tuple[str, Any]] = [
     ("description", "a\x00b"),
     ("description", "\u202e\u2066evil"),
@@ -260,9 +264,9 @@ TEXTS: list[tuple[str, Any]] = [
     ("metadata", {"a\x00": "x"}),
     ("metadata", {str(number): "x" for number in range(21)}),
     ("metadata", {"a": "x" * 501}),
-    *[("to_wallet", bad) for bad in (True, 5, "abc", f"urn:uuid:{uuid.uuid4()}", uuid.uuid4().hex)],
+    *[("to_wallet", bad) for bad in _NO_UUIDS],
     *[("from_wallet", bad) for bad in (f"{{{uuid.uuid4()}}}", "", None, [])],
-    *[("to_phone", bad) for bad in ("6502530000", "+1 800 FLOWERS", "tel:+16502530000", 5, "")],
+    *[("to_phone", bad) for bad in _BAD_PHONES],
 ]
 
 

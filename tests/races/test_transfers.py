@@ -28,9 +28,7 @@ TRANSFER = "/api/transactions/transactions/transfer/"
 
 def send(client: Any, payee: User, amount: str, key: str | None = None) -> Any:
     body = {"to_user_email": payee.email, "amount": amount}
-    return client.post(
-        TRANSFER, body | {"idempotency_key": key or uuid.uuid4().hex}, format="json"
-    )
+    return client.post(TRANSFER, body | {"idempotency_key": key or uuid.uuid4().hex}, format="json")
 
 
 def statuses(responses: list[Any]) -> dict[int, int]:

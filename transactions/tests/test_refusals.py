@@ -340,7 +340,6 @@ def test_a_temporary_table_cannot_stand_in_for_the_ledger(owner: Owner) -> None:
 
 
 def test_an_entry_in_another_currency_than_its_wallet_is_refused(owner: Owner) -> None:
-    row = posted()
     euro = open_platform_wallet(
         purpose=f"cash:{uuid.uuid4().hex[:8]}", kind=WalletKind.CASH, currency="EUR"
     )

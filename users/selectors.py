@@ -1,0 +1,50 @@
+"""Reads of this app."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils.module_loading import import_string
+
+from fintech_core.exceptions import NotFound
+from users.models import KycSubmission, User
+
+
+def get_user_of_session(
+    *, user_id: uuid.UUID, session_id: uuid.UUID, token_version: int
+) -> User | None:
+    """The user while they are active and the session lives; one query on two primary keys."""
+    return User.objects.filter(
+        pk=user_id,
+        is_active=True,
+        token_version=token_version,
+        login_sessions__pk=session_id,
+        login_sessions__revoked_at__isnull=True,
+    ).first()
+
+
+def get_limits(user: User) -> dict[str, Any]:
+    """What the user may move and hold; an app above this one knows, named by ``PROFILE_LIMITS``."""
+    path = getattr(settings, "PROFILE_LIMITS", "")
+    limits: dict[str, Any] = import_string(path)(user) if path else {}
+    return limits
+
+
+def get_latest_submission(user: User) -> KycSubmission | None:
+    """The submission that counts now."""
+    return KycSubmission.objects.filter(user=user).order_by("-id").first()
+
+
+def list_submissions(*, status: str | None = None) -> QuerySet[KycSubmission]:
+    """All submissions, with their users, for those who decide."""
+    submissions = KycSubmission.objects.select_related("user")
+    return submissions.filter(status=status) if status else submissions
+
+
+def get_submission(submission_id: uuid.UUID) -> KycSubmission:
+    """One submission; raises ``NotFound``."""
+    submission = list_submissions().filter(pk=submission_id).first()
+    if submission is None:
+        raise NotFound
+    return submission
