@@ -245,6 +245,7 @@ def test_an_unknown_member_is_refused(extra: dict[str, Any]) -> None:
 
 
 _NO_UUIDS: list[Any] = [True, 5, "abc", f"urn:uuid:{uuid.uuid4()}", uuid.uuid4().hex]
+_NO_WALLETS: list[Any] = [f"{{{uuid.uuid4()}}}", "", None, []]
 _BAD_PHONES: list[Any] = ["6502530000", "+1 800 FLOWERS", "tel:+16502530000", 5, ""]
 TEXTS: list[tuple[str, Any]] = [
     ("description", "a\x00b"),
@@ -265,7 +266,7 @@ TEXTS: list[tuple[str, Any]] = [
     ("metadata", {str(number): "x" for number in range(21)}),
     ("metadata", {"a": "x" * 501}),
     *[("to_wallet", bad) for bad in _NO_UUIDS],
-    *[("from_wallet", bad) for bad in (f"{{{uuid.uuid4()}}}", "", None, [])],
+    *[("from_wallet", bad) for bad in _NO_WALLETS],
     *[("to_phone", bad) for bad in _BAD_PHONES],
 ]
 
