@@ -135,15 +135,15 @@ def main() -> None:
     for number in range(options.rounds):
         for candidate in found:
             measure(candidate, options.port, callers, options.seconds)
-            print(f"round {number + 1} {candidate.name:22} {candidate.rates[-1]:7.0f}/s", flush=True)
+            print(
+                f"round {number + 1} {candidate.name:22} {candidate.rates[-1]:7.0f}/s", flush=True
+            )
     best = max(statistics.median(candidate.rates) for candidate in found)
     print(f"\n{'candidate':22} {'median/s':>8} {'of best':>8} {'p50 ms':>8} {'p99 ms':>8}")
     for candidate in found:
         rate = statistics.median(candidate.rates)
         cuts = statistics.quantiles(candidate.latencies, n=100)
-        print(
-            f"{candidate.name:22} {rate:8.0f} {rate / best:8.2f} {cuts[49]:8.1f} {cuts[98]:8.1f}"
-        )
+        print(f"{candidate.name:22} {rate:8.0f} {rate / best:8.2f} {cuts[49]:8.1f} {cuts[98]:8.1f}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,11 @@ def current_request_id() -> str:
     return _current.get()
 
 
+def request_id_for(sent: str) -> str:
+    """The caller's own id where it is 1 to 128 of ``[A-Za-z0-9._-]``, else a new one."""
+    return sent if _REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
+
+
 def client_address(request: HttpRequest) -> str | None:
     """The address of whoever sent the request, or None where it has none (a unix socket).
 
@@ -54,8 +59,7 @@ class RequestMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
-        sent = request.META.get("HTTP_X_REQUEST_ID", "")
-        request_id = sent if _REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
+        request_id = request_id_for(request.META.get("HTTP_X_REQUEST_ID", ""))
         token = _current.set(request_id)
         try:
             response = _too_long_query(request) or self._get_response(request)
@@ -97,13 +101,33 @@ def _refusal(status: int, code: str, title: str) -> HttpResponse:
 
 def _log(request: HttpRequest, status: int, seconds: float, request_id: str) -> None:
     match = request.resolver_match
+    log_request(
+        request_id=request_id,
+        user=_user_id(request),
+        method=request.method or "",
+        route=f"/{match.route}" if match else None,
+        status=status,
+        seconds=seconds,
+    )
+
+
+def log_request(
+    *,
+    request_id: str,
+    user: str | None,
+    method: str,
+    route: str | None,
+    status: int,
+    seconds: float,
+) -> None:
+    """The one line that a request leaves behind."""
     logger.info(
         "request",
         extra={
             "request_id": request_id,
-            "user": _user_id(request),
-            "method": request.method if (request.method or "").isalpha() else "?",
-            "route": f"/{match.route}" if match else None,
+            "user": user,
+            "method": method if method.isalpha() else "?",
+            "route": route,
             "status": status,
             "duration_ms": round(seconds * 1000, 2),
         },

@@ -1,0 +1,27 @@
+# Every target is one line over dev.py, which works without make, too.
+PYTHON ?= python3
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: run test check setup lock clean help
+
+run: ## Set up all there is to set up and serve on 127.0.0.1:$PORT (default 8000)
+	@$(PYTHON) dev.py run
+
+test: ## Run the quick test suite (ARGS="-k transfer" goes to pytest)
+	@$(PYTHON) dev.py test $(ARGS)
+
+check: ## Run lints, types, layers, migrations and deployment checks, as CI does
+	@$(PYTHON) dev.py check
+
+setup: ## Create .venv with everything in it
+	@$(PYTHON) dev.py setup
+
+lock: ## Compile requirements*.txt from requirements*.in
+	@$(PYTHON) dev.py lock
+
+clean: ## Remove .venv and caches; the data in .data stays
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis staticfiles
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,126 @@
+"""Parts of a running platform are killed, frozen and emptied in the middle of load.
+
+After each fault every request whose outcome the client did not see is sent again with its key until it
+is known. Then what was acknowledged is there, nothing is there twice, and the books agree.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+import pytest
+
+from tests.faults.platform import (
+    DEMO_RECIPIENT,
+    DEMO_USER,
+    Platform,
+    new_key,
+    running_platform,
+    until,
+)
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    with running_platform() as started:
+        yield started
+
+
+def survive(platform: Platform, hurt: Callable[[], None], seconds: float = 4.0) -> list[int]:
+    """Four clients send while the fault strikes; the oracle above is checked. Returns all statuses."""
+    token = platform.sign_in()
+    before = Decimal(platform.balance(DEMO_RECIPIENT)), Decimal(platform.balance(DEMO_USER))
+    answers: dict[str, int] = {}
+    statuses: list[int] = []
+    deadline = time.monotonic() + seconds
+
+    def send() -> None:
+        while time.monotonic() < deadline:
+            key = new_key()
+            answers[key] = 0
+            answers[key] = platform.transfer(token, key).status
+            statuses.append(answers[key])
+
+    clients = [threading.Thread(target=send) for _ in range(4)]
+    for client in clients:
+        client.start()
+    time.sleep(seconds / 3)
+    hurt()
+    for client in clients:
+        client.join()
+    platform.wait_until_healthy()
+
+    for key, status in answers.items():
+        if status != 201:
+            until(lambda key=key: platform.transfer(token, key).status == 201, 30)  # type: ignore[misc]
+    moved = Decimal("0.01") * len(answers)
+    after = Decimal(platform.balance(DEMO_RECIPIENT)), Decimal(platform.balance(DEMO_USER))
+    assert after == (before[0] + moved, before[1] - moved)
+    assert platform.manage("check_books").strip().endswith("agree.")
+    assert 201 in statuses
+    return statuses
+
+
+def test_a_web_worker_is_killed_and_nothing_acknowledged_is_lost(platform: Platform) -> None:
+    def hurt() -> None:
+        victim = platform.web_workers()[0]
+        os.kill(victim, signal.SIGKILL)
+
+    statuses = survive(platform, hurt)
+    assert set(statuses) <= {0, 201}
+    until(lambda: len(platform.web_workers()) == 2, 20)
+
+
+def test_postgresql_is_killed_and_the_service_heals_by_itself(platform: Platform) -> None:
+    statuses = survive(platform, lambda: os.kill(platform.postgres(), signal.SIGKILL), 6.0)
+    assert set(statuses) <= {0, 201, 503}
+    assert statuses[-1] == 201
+
+
+def test_redis_is_killed_and_money_goes_on(platform: Platform) -> None:
+    statuses = survive(platform, lambda: os.kill(platform.redis(), signal.SIGKILL))
+    assert set(statuses) == {201}
+
+
+def test_redis_is_frozen_and_no_transfer_waits_for_it(platform: Platform) -> None:
+    token, frozen = platform.sign_in(), platform.redis()
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        for _ in range(8):
+            started = time.monotonic()
+            assert platform.transfer(token, new_key()).status == 201
+            assert time.monotonic() - started < 2
+        health = platform.call("GET", "/api/health/")
+        assert (health.status, health.body["status"]) == (503, "degraded")
+        assert health.body["checks"]["database"] == "ok"
+        assert health.body["checks"]["cache"] == "failed"
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    platform.wait_until_healthy()
+
+
+def test_slow_bodies_do_not_keep_others_waiting(platform: Platform) -> None:
+    """More half-sent requests than the server has threads; a healthy one is answered at once."""
+    head = (
+        "POST /api/auth/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Content-Length: 10\r\n\r\n12345"
+    )
+    slow = []
+    try:
+        for _ in range(40):
+            client = socket.create_connection(("127.0.0.1", platform.port), timeout=5)
+            client.sendall(head.encode())
+            slow.append(client)
+        time.sleep(0.5)
+        started = time.monotonic()
+        assert platform.call("GET", "/api/health/live/").status == 200
+        assert time.monotonic() - started < 2
+    finally:
+        for client in slow:
+            client.close()
