@@ -10,6 +10,7 @@ import argparse
 import http.client
 import importlib.util
 import json
+import logging
 import os
 import signal
 import statistics
@@ -20,7 +21,6 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-APPLICATION = "fintech_core.wsgi:application"
 TRANSFER = "/api/transactions/transactions/transfer/"
 
 
@@ -35,22 +35,22 @@ class Candidate:
 
 
 def candidates(port: int) -> list[Candidate]:
-    granian = [sys.executable, "-m", "granian", "--interface", "wsgi", APPLICATION, "--no-ws"]
-    granian += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "critical"]
+    address = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "critical", "--no-ws"]
+    granian = [sys.executable, "-m", "granian", *address, "--workers", "2"]
+    buffered = [*granian, "--interface", "rsgi", "fintech_core.rsgi:application"]
+    plain = [*granian, "--interface", "wsgi", "fintech_core.wsgi:application"]
     found = [
-        Candidate("granian 2x4", [*granian, "--workers", "2", "--blocking-threads", "4"]),
-        Candidate("granian 2x8", [*granian, "--workers", "2", "--blocking-threads", "8"]),
-        Candidate("granian 1x8", [*granian, "--workers", "1", "--blocking-threads", "8"]),
+        Candidate("granian, buffered 2x4", buffered),
+        Candidate("granian, WSGI 2x4", [*plain, "--blocking-threads", "4"]),
     ]
     if importlib.util.find_spec("gunicorn"):
-        gunicorn = [sys.executable, "-m", "gunicorn", APPLICATION, "--no-control-socket"]
-        gunicorn += ["--bind", f"127.0.0.1:{port}", "--log-level", "critical"]
+        gunicorn = [sys.executable, "-m", "gunicorn", "fintech_core.wsgi:application"]
+        gunicorn += ["--no-control-socket", "--bind", f"127.0.0.1:{port}"]
+        gunicorn += ["--log-level", "critical"]
+        threads = ["--worker-class", "gthread", "--workers", "2", "--threads", "4"]
         found += [
-            Candidate("gunicorn sync 4", [*gunicorn, "--workers", "4"]),
-            Candidate(
-                "gunicorn gthread 2x4",
-                [*gunicorn, "--workers", "2", "--threads", "4", "--worker-class", "gthread"],
-            ),
+            Candidate("gunicorn, sync 4", [*gunicorn, "--workers", "4"]),
+            Candidate("gunicorn, gthread 2x4", [*gunicorn, *threads]),
         ]
     return found
 
@@ -61,6 +61,7 @@ def make_callers(count: int) -> list[tuple[str, str]]:
     import django
 
     django.setup()
+    logging.disable(logging.INFO)
     from transactions.tests.factories import make_payer
     from users.tests.factories import access_token
 
