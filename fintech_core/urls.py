@@ -2,11 +2,14 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from fintech_core import views
 
 urlpatterns = [
+    # Until the web wallet is there, a visitor is shown what the service can do.
+    path("", RedirectView.as_view(pattern_name="docs"), name="home"),
     path("api/health/", views.HealthView.as_view(), name="health"),
     path("api/health/live/", views.LiveView.as_view(), name="health-live"),
     path("api/health/ready/", views.ReadyView.as_view(), name="health-ready"),

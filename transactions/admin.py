@@ -18,7 +18,6 @@ class TransactionAdmin(ReadOnlyAdmin):
         "amount_with_currency",
         "from_wallet",
         "to_wallet",
-        "initiated_by",
         "decline_code",
     )
     list_filter = ("kind", "status", "currency", "decline_code")
@@ -26,8 +25,13 @@ class TransactionAdmin(ReadOnlyAdmin):
     list_select_related = ("from_wallet__user", "to_wallet__user", "initiated_by")
     ordering = ("-id",)
     show_full_result_count = False
-    exclude = ("fingerprint",)
-    readonly_fields = ("reference", "fingerprint_hex", "entries_of_transaction")
+    exclude = ("fingerprint", "amount", "currency")
+    readonly_fields = (
+        "reference",
+        "amount_with_currency",
+        "fingerprint_hex",
+        "entries_of_transaction",
+    )
 
     @admin.display(description="amount")
     def amount_with_currency(self, transaction: Transaction) -> str:
@@ -47,14 +51,22 @@ class TransactionAdmin(ReadOnlyAdmin):
 
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "wallet", "sequence", "amount", "balance_after", "transaction")
+    list_display = ("created_at", "wallet", "sequence", "moved", "left", "transaction")
     list_filter = ("currency",)
     search_fields = ("=transaction__id", "=wallet__id")
     list_select_related = ("wallet__user", "transaction")
     ordering = ("-id",)
     show_full_result_count = False
-    exclude = ("previous_hash", "hash")
-    readonly_fields = ("hash_hex",)
+    exclude = ("previous_hash", "hash", "amount", "balance_after")
+    readonly_fields = ("moved", "left", "hash_hex")
+
+    @admin.display(description="amount")
+    def moved(self, entry: LedgerEntry) -> str:
+        return _with_currency(entry.amount, entry.currency)
+
+    @admin.display(description="balance after")
+    def left(self, entry: LedgerEntry) -> str:
+        return _with_currency(entry.balance_after, entry.currency)
 
     @admin.display(description="hash")
     def hash_hex(self, entry: LedgerEntry) -> str:

@@ -94,7 +94,7 @@ class Wallet(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.purpose or self.name} {self.currency} {self.id}"
+        return f"{self.user or self.purpose} · {self.name} {self.currency}"
 
     @property
     def available(self) -> Decimal:

@@ -28,7 +28,7 @@ def open_primary_wallet(*, user: User) -> Wallet:
 def open_platform_wallet(*, purpose: str, kind: WalletKind, currency: str) -> Wallet:
     """The platform's wallet for this purpose and currency; opened where it does not exist yet."""
     wallet, _ = Wallet.objects.get_or_create(
-        purpose=purpose, currency=currency, defaults={"kind": kind, "name": purpose}
+        purpose=purpose, currency=currency, defaults={"kind": kind}
     )
     return wallet
 

@@ -60,9 +60,13 @@ def _status(returncode: int) -> int:
 
 
 def test(arguments: Sequence[str]) -> int:
-    """Run pytest on fresh temporary servers; its exit status is ours."""
+    """Run pytest on fresh temporary servers, in two processes; its exit status is ours.
+
+    Arguments come last, so ``-n 0`` brings everything back into one process.
+    """
+    pytest = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"]
     with running(purpose="make test", use_temporary=True) as environment:
-        return attend([sys.executable, "-m", "pytest", *arguments], environment)
+        return attend([*pytest, *arguments], environment)
 
 
 def manage(arguments: Sequence[str]) -> int:
