@@ -59,7 +59,7 @@ def exactly_once(work: Callable[[], R]) -> R:
 
 def _pause(attempt: int) -> None:
     """Wait 15 to 30 ms before the second attempt, about twice as long before each further one."""
-    time.sleep(random.uniform(0.5, 1) * 0.03 * 2 ** (attempt - 1))  # noqa: S311  # nosec B311 - only jitter
+    time.sleep(random.uniform(0.5, 1) * 0.03 * 2 ** (attempt - 1))  # noqa: S311 - jitter  # nosec B311
 
 
 def _is_connection_lost(sqlstate: str | None) -> bool:

@@ -16,7 +16,8 @@ USERS = (
     ("user@example.com", "Uma", "User", "+16505550101"),
     ("recipient@example.com", "Rex", "Recipient", "+16505550102"),
 )
-PASSWORD = "SecurePass123!"  # noqa: S105  # nosec: the demo's published password
+# Published with the demo, which refuses to run anywhere else.
+PASSWORD = "SecurePass123!"  # noqa: S105  # nosec B105
 ADMIN = ("admin@example.com", "AdminPass123!")
 OPENING_BALANCE = Money(Decimal("1000.00"), "USD")
 
