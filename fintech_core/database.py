@@ -9,13 +9,28 @@ from typing import Any, TypeVar
 
 import dj_database_url
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, migrations, transaction
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    migrations,
+    transaction,
+)
 
-from fintech_core.exceptions import OutcomeUnknown, RequestInProgress, ServiceUnavailable
+from fintech_core.exceptions import (
+    DomainError,
+    OutcomeUnknown,
+    RequestInProgress,
+    ServiceUnavailable,
+)
 from fintech_core.sqlstates import (
     DEADLOCK_DETECTED,
     LOCK_NOT_AVAILABLE,
     SERIALIZATION_FAILURE,
+    constraint_of,
+    is_connection_lost,
     sqlstate_of,
 )
 
@@ -26,45 +41,53 @@ R = TypeVar("R")
 _ATTEMPTS = 5
 
 
-def exactly_once(work: Callable[[], R]) -> R:
+def exactly_once(work: Callable[[], R], *, keys: str = "") -> R:
     """Run a transaction whose effects are guarded by idempotency keys, to a known end.
 
-    After a deadlock, a serialization failure or a lost connection it runs again, on a new connection
-    where need be, at most 5 times in about a second. Running again is safe even when the first commit did
-    land unseen: the second run finds the keys and replays. Raises ``RequestInProgress`` when a lock was
-    not to be had, ``OutcomeUnknown`` when the database stayed away after a commit was sent, and
-    ``ServiceUnavailable`` when it stayed away before: then nothing was done.
+    It runs again, on a new connection where need be, after a deadlock, a serialization failure, a lost
+    connection, or when another request took a key meanwhile (the unique constraint ``keys``): at most 5
+    times in about a second. Running again is safe even when the first commit did land unseen: the second
+    run finds the keys and replays.
+
+    Raises ``OutcomeUnknown`` where a commit was sent and nothing certain can be learnt of it;
+    ``RequestInProgress`` when a lock or key was not to be had, and ``ServiceUnavailable`` when the
+    database stayed away: with these two nothing was done.
     """
     in_doubt = False
-    for attempt in range(1, _ATTEMPTS + 1):
+    refusal: DomainError = ServiceUnavailable()
+    for attempt in range(_ATTEMPTS):
+        _pause_before(attempt)
         committing = False
         try:
             with transaction.atomic(durable=True):
                 result = work()
                 committing = True
             return result  # noqa: TRY300 - the return belongs to the attempt
-        except (OperationalError, InterfaceError) as error:
+        except IntegrityError as error:
+            if constraint_of(error) != keys:
+                raise
+            refusal = RequestInProgress()
+        except (OperationalError, InterfaceError, InternalError) as error:
             state = sqlstate_of(error)
             logger.warning("transaction_failed", extra={"attempt": attempt, "sqlstate": state})
-            if state == LOCK_NOT_AVAILABLE:
-                raise RequestInProgress from error
-            if _is_connection_lost(state):
+            refusal = ServiceUnavailable()
+            if is_connection_lost(error):
                 in_doubt = in_doubt or committing
                 connection.close()
+            elif state == LOCK_NOT_AVAILABLE:
+                refusal = RequestInProgress()
+                break
+            elif isinstance(error, InternalError):
+                raise
             elif state not in {SERIALIZATION_FAILURE, DEADLOCK_DETECTED}:
                 break
-        _pause(attempt + 1)
-    raise OutcomeUnknown if in_doubt else ServiceUnavailable
+    raise OutcomeUnknown if in_doubt else refusal
 
 
-def _pause(attempt: int) -> None:
-    """Wait 15 to 30 ms before the second attempt, about twice as long before each further one."""
-    time.sleep(random.uniform(0.5, 1) * 0.03 * 2 ** (attempt - 1))  # noqa: S311 - jitter  # nosec B311
-
-
-def _is_connection_lost(sqlstate: str | None) -> bool:
-    """No code at all (the socket broke), class 08, or the server is going down or coming up."""
-    return sqlstate is None or sqlstate.startswith(("08", "57P"))
+def _pause_before(attempt: int) -> None:
+    """Nothing before the first attempt, then 30 to 60 ms, and about twice as long each time."""
+    if attempt:
+        time.sleep(random.uniform(0.5, 1) * 0.03 * 2**attempt)  # noqa: S311 - jitter  # nosec B311
 
 
 def run_sql_file(app: str, name: str) -> migrations.RunSQL:

@@ -23,7 +23,7 @@ from fintech_core.exceptions import (
     TooManyRequests,
 )
 from fintech_core.middleware import current_request_id
-from fintech_core.sqlstates import LOCK_NOT_AVAILABLE, sqlstate_of
+from fintech_core.sqlstates import LOCK_NOT_AVAILABLE, is_connection_lost, sqlstate_of
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
     """
     set_rollback()
     headers: dict[str, str] = {}
-    if isinstance(exc, OperationalError | InterfaceError):
+    if isinstance(exc, OperationalError | InterfaceError) or is_connection_lost(exc):
         exc = _domain_error_of_database_error(exc)
     if isinstance(exc, DomainError):
         body = problem_of(exc)

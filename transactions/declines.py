@@ -109,5 +109,5 @@ class InvalidIdempotencyKey(DomainError):
 
 
 def decline_of(code: str, facts: dict[str, Any] | None) -> Decline:
-    """The decline as it was recorded."""
+    """The decline as it was recorded. Raises ``KeyError`` for a code that was never one."""
     return DECLINES[code](**(facts or {}))

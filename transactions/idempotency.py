@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.cache import cache
 
 from transactions.declines import IdempotencyKeyRequired, InvalidIdempotencyKey
+from transactions.selectors import is_recorded
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +57,16 @@ def fingerprint(*, method: str, path: str, body: Any) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A first answer: status and body."""
+    """A first answer: status and body, and the transaction it tells of."""
 
     status: int
     body: dict[str, Any]
+    transaction_id: uuid.UUID
 
 
 def recall_answer(*, caller_id: uuid.UUID, key: str, request: bytes) -> Answer | None:
-    """The first answer to this very request, where the cache still has it."""
+    """The first answer to this very request, where the cache still has it and PostgreSQL has its
+    transaction: a database that was restored from a backup may not."""
     if time.monotonic() < _paused_until:
         return None
     try:
@@ -75,14 +78,20 @@ def recall_answer(*, caller_id: uuid.UUID, key: str, request: bytes) -> Answer |
         return None
     if kept is None or kept["fingerprint"] != request.hex():
         return None
-    return Answer(kept["status"], kept["body"])
+    answer = Answer(kept["status"], kept["body"], uuid.UUID(kept["transaction"]))
+    return answer if is_recorded(answer.transaction_id) else None
 
 
 def keep_answer(*, caller_id: uuid.UUID, key: str, request: bytes, answer: Answer) -> None:
     """Keep a committed answer for retries."""
     if time.monotonic() < _paused_until:
         return
-    kept = {"fingerprint": request.hex(), "status": answer.status, "body": answer.body}
+    kept = {
+        "fingerprint": request.hex(),
+        "status": answer.status,
+        "body": answer.body,
+        "transaction": str(answer.transaction_id),
+    }
     lifetime = int(settings.IDEMPOTENCY_CACHE_LIFETIME.total_seconds())
     try:
         cache.set(_cache_key(caller_id, key), kept, timeout=lifetime)

@@ -51,8 +51,8 @@ def decide_transfer(
 ) -> None:
     """Let the amount move from source to target, or raise the first refusal that applies.
 
-    Order: wallet state, currency, self, KYC, limits, funds. After this the posting must succeed. Moves
-    the accounts, so that the next decision of a batch sees it.
+    Order: wallet state, currency, self, KYC, limits, funds, the target's room. After this the posting
+    must succeed. Moves the accounts, so that the next decision of a batch sees it.
     """
     _require_open(source, target)
     if not source.currency == target.currency == amount.currency:
@@ -63,9 +63,10 @@ def decide_transfer(
         raise KycRequired
     source.spending = source.spending.at(today)
     _require_limits(source, amount)
-    _require_room(target, amount)
     if source.available < amount.amount:
         raise InsufficientFunds
+    # Last, so that nobody learns a balance by asking with money that is not there.
+    _require_room(target, amount)
     source.spending = source.spending.plus(amount.amount)
     source.balance -= amount.amount
     target.balance += amount.amount

@@ -40,12 +40,13 @@ class Standing:
 
 def get_standings(user_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Standing]:
     """The users' standings, read in one query; call it after their wallets' locks were got."""
-    rows = (
-        User.objects.filter(pk__in=set(user_ids))
-        .annotate(read_at=_ClockTimestamp())
-        .values_list("pk", "email", "is_active", "kyc_tier", "read_at")
-    )
-    return {row[0]: Standing(*row) for row in rows}
+    users = User.objects.filter(pk__in=set(user_ids)).annotate(read_at=_ClockTimestamp())
+    return {
+        user.pk: Standing(
+            user.pk, user.email, user.is_active, user.kyc_tier_at(user.read_at), user.read_at
+        )
+        for user in users.only("pk", "email", "is_active", "kyc_tier", "kyc_expires_at")
+    }
 
 
 def find_by_keys(
@@ -60,6 +61,11 @@ def find_by_keys(
     rows = transactions_with_parties().filter(owned, idempotency_key__in={key for _, key in wanted})
     found = [row for row in rows if (row.initiated_by_id, row.idempotency_key) in wanted]
     return {(r.initiated_by_id, r.idempotency_key): r for r in records_of(found)}
+
+
+def is_recorded(transaction_id: uuid.UUID) -> bool:
+    """Whether the transaction is in the database: an answer kept elsewhere is only as good as that."""
+    return Transaction.objects.filter(pk=transaction_id).exists()
 
 
 def transactions_with_parties() -> QuerySet[Transaction]:
@@ -155,8 +161,9 @@ def get_balance(wallet: Wallet, *, at: datetime.datetime | None = None) -> Balan
 def get_limits(user: User) -> dict[str, Any]:
     """The limits of the user's tier in the primary wallet's currency, and what remains of them."""
     wallet = get_primary_wallet(user)
-    limits = limits_of(user.kyc_tier, wallet.currency)
-    today = datetime.datetime.now(datetime.UTC).date()
+    now = datetime.datetime.now(datetime.UTC)
+    limits = limits_of(user.kyc_tier_at(now), wallet.currency)
+    today = now.date()
     spending = Spending(wallet.spent_on, wallet.spent_in_day, wallet.spent_in_month).at(today)
 
     def text(amount: Decimal) -> str:

@@ -218,8 +218,9 @@ def answer_of(outcome: Outcome) -> Answer:
     decline = record.decline
     if decline is not None:
         body = problem_of(decline, request_id=record.request_id)
-        return Answer(decline.status, {**body, "transaction": str(record.id)})
-    return Answer(201, represent_transaction(record, own_wallets=[record.from_wallet_id]))
+        return Answer(decline.status, {**body, "transaction": str(record.id)}, record.id)
+    body = represent_transaction(record, own_wallets=[record.from_wallet_id])
+    return Answer(201, body, record.id)
 
 
 def represent_entries(entries: Sequence[LedgerEntry]) -> list[dict[str, Any]]:

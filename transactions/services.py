@@ -9,16 +9,13 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
-from django.db import IntegrityError
 from django.db.models import Q
 
 from fintech_core.database import exactly_once
-from fintech_core.exceptions import DomainError, InvalidInput, RequestInProgress
+from fintech_core.exceptions import DomainError, InvalidInput
 from fintech_core.fields import uuid7
 from fintech_core.money import InvalidMoney, Money
-from fintech_core.sqlstates import constraint_of
 from transactions import ledger, rules
 from transactions.declines import (
     CallerInactive,
@@ -41,9 +38,7 @@ from transactions.selectors import Standing, find_by_keys, get_standings
 from wallet.locks import lock_wallets
 from wallet.models import Wallet, WalletKind
 
-R = TypeVar("R")
-
-_KEY_CONSTRAINT = "idempotency_key_is_unique_per_caller"
+_KEYS = "idempotency_key_is_unique_per_caller"
 
 
 def transfer(instruction: TransferInstruction) -> Outcome:
@@ -66,14 +61,7 @@ def transfer_many(instructions: Sequence[TransferInstruction]) -> list[Outcome |
 
     A later one may spend what an earlier one brings. One that is refused does not touch its neighbours.
     """
-    routes = _route(instructions)
-    routed = [
-        (instruction, route)
-        for instruction, route in zip(instructions, routes, strict=True)
-        if isinstance(route, _Route)
-    ]
-    outcomes = iter(_run_until_keys_settle(partial(_post_transfers, routed)) if routed else [])
-    return [next(outcomes) if isinstance(route, _Route) else route for route in routes]
+    return exactly_once(partial(_transfer_all, instructions), keys=_KEYS)
 
 
 def deposit(
@@ -90,11 +78,11 @@ def deposit(
     The outcome is posted, or declined by the target's state, currency or largest balance.
     """
 
-    def work() -> list[Outcome]:
+    def work() -> Outcome:
         wallets = lock_wallets([source.pk, target.pk])
         found = find_by_keys([(None, idempotency_key)]).get((None, idempotency_key))
         if found is not None:
-            return [_replay(found, fingerprint)]
+            return _replay(found, fingerprint)
         standings = _standings_of(wallets.values())
         accounts = {pk: _account(wallet, standings) for pk, wallet in wallets.items()}
         record = TransactionRecord(
@@ -114,7 +102,7 @@ def deposit(
             decline_facts=None,
             request_id="",
             client_address=None,
-            created_at=_clock(standings),
+            created_at=_clock(standings, wallets),
         )
         decide = partial(
             rules.decide_deposit,
@@ -124,10 +112,9 @@ def deposit(
         )
         posting = _decided(record, decide)
         ledger.post([posting], spending={})
-        return [Outcome(posting.transaction)]
+        return Outcome(posting.transaction)
 
-    [outcome] = _run_until_keys_settle(work)
-    return outcome
+    return exactly_once(work, keys=_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +126,14 @@ class _Route:
     amount: Money
 
 
-def _route(instructions: Sequence[TransferInstruction]) -> list["_Route | Outcome | DomainError"]:
+def _route(instructions: Sequence[TransferInstruction]) -> list["_Route | DomainError"]:
     """Find each transfer's wallets. Nothing is locked yet: wallets never change their owner."""
     sources = _find_sources(instructions)
     targets = _find_recipients([instruction.recipient for instruction in instructions])
-    routes: list[_Route | Outcome | DomainError] = []
+    routes: list[_Route | DomainError] = []
     for instruction in instructions:
         try:
             routes.append(_route_one(instruction, sources, targets))
-        except RecipientNotFound as error:
-            # A retry gets its first answer even when the recipient is gone by now.
-            key = (instruction.caller_id, instruction.idempotency_key)
-            found = find_by_keys([key]).get(key)
-            same = found is not None and found.fingerprint == instruction.fingerprint
-            routes.append(Outcome(found, is_replay=True) if found is not None and same else error)
         except DomainError as error:
             routes.append(error)
     return routes
@@ -212,37 +193,34 @@ def _find_recipients(recipients: Sequence[Recipient]) -> dict[Recipient, uuid.UU
     return found
 
 
-def _run_until_keys_settle(work: Callable[[], R]) -> R:
-    """Run the work; when another request took one of its keys meanwhile, run again and find it."""
-    for _ in range(3):
-        try:
-            return exactly_once(work)
-        except IntegrityError as error:
-            if constraint_of(error) != _KEY_CONSTRAINT:
-                raise
-    raise RequestInProgress
-
-
-def _post_transfers(
-    routed: Sequence[tuple[TransferInstruction, _Route]],
+def _transfer_all(
+    instructions: Sequence[TransferInstruction],
 ) -> list[Outcome | DomainError]:
+    routes = _route(instructions)
     # Lock.
-    wallets = lock_wallets(pk for _, route in routed for pk in (route.source_id, route.target_id))
+    wallets = lock_wallets(
+        pk
+        for route in routes
+        if isinstance(route, _Route)
+        for pk in (route.source_id, route.target_id)
+    )
     # Replay: settled under the lock and before the rules, so that a retry gets the first answer even
-    # when the wallet is empty or frozen by now.
+    # when the wallet is empty or frozen, or the recipient gone, by now.
     standings = _standings_of(wallets.values())
-    found = find_by_keys((i.caller_id, i.idempotency_key) for i, _ in routed)
+    found = find_by_keys((i.caller_id, i.idempotency_key) for i in instructions)
     # Rules.
     accounts = {pk: _account(wallet, standings) for pk, wallet in wallets.items()}
-    now = _clock(standings)
+    now = _clock(standings, wallets)
     postings: list[Posting] = []
     results: list[Outcome | DomainError] = []
-    for instruction, route in routed:
+    for instruction, route in zip(instructions, routes, strict=True):
         key = (instruction.caller_id, instruction.idempotency_key)
         try:
-            if key in found:
+            if key in found and _is_answered(instruction, route, found[key]):
                 results.append(_replay(found[key], instruction.fingerprint))
                 continue
+            if not isinstance(route, _Route):
+                raise route
             _require_active(instruction, route, wallets, standings)
             posting = _decide_transfer(instruction, route, accounts, standings, now)
         except DomainError as error:
@@ -256,6 +234,14 @@ def _post_transfers(
         payers = {leg.wallet_id for p in postings for leg in p.legs if leg.amount < 0}
         ledger.post(postings, spending={pk: accounts[pk].spending for pk in payers})
     return results
+
+
+def _is_answered(
+    instruction: TransferInstruction, route: "_Route | DomainError", record: TransactionRecord
+) -> bool:
+    """Whether the key decides the answer: always for a retry; for another request only where its wallets
+    were found, since a 400 and a 404 are told before a reused key."""
+    return isinstance(route, _Route) or record.fingerprint == instruction.fingerprint
 
 
 def _replay(record: TransactionRecord, fingerprint: bytes) -> Outcome:
@@ -363,6 +349,13 @@ def _email_of(account: rules.Account, standings: dict[uuid.UUID, Standing]) -> s
     return standings[account.owner_id].email if account.owner_id else None
 
 
-def _clock(standings: dict[uuid.UUID, Standing]) -> datetime.datetime:
-    """The database's clock after the locks were got; users' wallets are in every posting."""
-    return max(standing.read_at for standing in standings.values())
+def _clock(
+    standings: dict[uuid.UUID, Standing], wallets: dict[uuid.UUID, Wallet]
+) -> datetime.datetime:
+    """The database's clock after the locks were got; where that stepped back, the wallets' last moment.
+
+    A user's wallet is in every posting, so there is always a standing when there is something to post.
+    """
+    moments = [standing.read_at for standing in standings.values()]
+    moments += [wallet.last_entry_at for wallet in wallets.values() if wallet.last_entry_at]
+    return max(moments, default=datetime.datetime.now(datetime.UTC))

@@ -1,5 +1,6 @@
 """Who: accounts, their sign-in sessions and their identity checks (KYC)."""
 
+import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -111,6 +112,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def kyc_tier_at(self, moment: datetime.datetime) -> int:
+        """The tier in force: an approval that has run out counts no more, marked as such or not."""
+        has_expired = self.kyc_expires_at is not None and self.kyc_expires_at <= moment
+        return 0 if has_expired else self.kyc_tier
 
     def get_session_auth_hash(self) -> str:
         """What a browser session is bound to: it ends with the password and with every token."""

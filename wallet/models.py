@@ -61,6 +61,8 @@ class Wallet(models.Model):
     held = AmountField(default=Decimal(0), editable=False)
     last_sequence = models.BigIntegerField(default=0, editable=False)
     head_hash = models.BinaryField(default=b"", editable=False)
+    # When the newest entry was made; a later one is never dated before it, whatever the clock says.
+    last_entry_at = models.DateTimeField(null=True, editable=False)
 
     # What left since the start of the UTC day ``spent_on`` and of its month; limits are judged by it.
     spent_on = models.DateField(default=datetime.date(1970, 1, 1), editable=False)

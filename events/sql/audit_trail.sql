@@ -1,11 +1,15 @@
 -- The audit trail numbers, times and chains itself, and refuses to change.
 
--- SHA-256 over the record before it and every column of this one, as an unambiguous JSON array.
-CREATE FUNCTION audit_record_hash(r events_auditrecord) RETURNS bytea
+-- SHA-256 over the record before it and every column of this one, as an unambiguous JSON array. Plain
+-- arguments and no row type, so that the table can grow.
+CREATE FUNCTION audit_record_hash(
+    previous_hash bytea, id uuid, subject_type text, subject_id uuid, sequence bigint, action text,
+    actor_id uuid, request_id text, before jsonb, after jsonb, reason text, created_at timestamptz
+) RETURNS bytea
 LANGUAGE sql IMMUTABLE
-    RETURN sha256(r.previous_hash || convert_to(jsonb_build_array(
-        r.id, r.subject_type, r.subject_id, r.sequence, r.action, r.actor_id, r.request_id,
-        r.before, r.after, r.reason, extract(epoch FROM r.created_at)
+    RETURN sha256(previous_hash || convert_to(jsonb_build_array(
+        id, subject_type, subject_id, sequence, action, actor_id, request_id, before, after, reason,
+        extract(epoch FROM created_at)
     )::text, 'UTF8'));
 
 CREATE FUNCTION audit_record_is_chained() RETURNS trigger
@@ -23,7 +27,10 @@ BEGIN
     NEW.sequence := coalesce(head.sequence, 0) + 1;
     NEW.created_at := clock_timestamp();
     NEW.previous_hash := coalesce(head.hash, '\x'::bytea);
-    NEW.hash := audit_record_hash(NEW);
+    NEW.hash := audit_record_hash(
+        NEW.previous_hash, NEW.id, NEW.subject_type, NEW.subject_id, NEW.sequence, NEW.action,
+        NEW.actor_id, NEW.request_id, NEW.before, NEW.after, NEW.reason, NEW.created_at
+    );
     RETURN NEW;
 END $$;
 

@@ -1,4 +1,5 @@
 -- Rights of the application's role: it reads all, writes what may change, and appends to what may not.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role};
@@ -7,6 +8,7 @@ REVOKE UPDATE, DELETE, TRUNCATE ON events_auditrecord FROM {role};
 -- The ledger is written by post_ledger() alone, which runs with its owner's rights.
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON transactions_ledgerentry, transactions_transaction
     FROM {role};
+GRANT EXECUTE ON FUNCTION post_ledger(jsonb, jsonb, jsonb) TO {role};
 -- Of a wallet it changes what is not the ledger's; it needs some UPDATE right to lock rows.
 REVOKE UPDATE, DELETE, TRUNCATE ON wallet_wallet FROM {role};
 GRANT UPDATE (name, status, status_reason) ON wallet_wallet TO {role};

@@ -15,10 +15,15 @@ DROP FUNCTION ledger_is_append_only();
 DROP FUNCTION post_ledger(jsonb, jsonb, jsonb);
 DROP AGGREGATE ledger_chain(bytea, bytea);
 DROP FUNCTION ledger_chain_step(bytea, bytea, bytea);
-DROP FUNCTION ledger_leaf(transactions_transaction, integer, uuid, bigint, numeric, numeric);
-ALTER TABLE wallet_wallet DROP CONSTRAINT wallet_amounts_are_exact, DROP CONSTRAINT wallet_currency_is_a_code;
+DROP FUNCTION ledger_leaf(jsonb, integer, uuid, bigint, numeric, numeric);
+DROP FUNCTION transaction_facts(
+    uuid, text, numeric, text, uuid, uuid, uuid, text, bytea, text, jsonb, text, inet, timestamptz
+);
+ALTER TABLE wallet_wallet
+    DROP CONSTRAINT spending_adds_up, DROP CONSTRAINT wallet_amounts_are_exact,
+    DROP CONSTRAINT wallet_currency_is_a_code;
 ALTER TABLE transactions_transaction
-    DROP CONSTRAINT fingerprint_is_sha256, DROP CONSTRAINT idempotency_key_is_printable,
+    DROP CONSTRAINT transaction_time_is_finite, DROP CONSTRAINT fingerprint_is_sha256, DROP CONSTRAINT idempotency_key_is_printable,
     DROP CONSTRAINT transaction_amount_is_exact;
 ALTER TABLE transactions_ledgerentry
     DROP CONSTRAINT entry_numbers_start_at_one, DROP CONSTRAINT entry_amount_is_exact;

@@ -30,30 +30,44 @@ ALTER TABLE transactions_ledgerentry
 ALTER TABLE transactions_transaction
     ADD CONSTRAINT transaction_amount_is_exact CHECK (amount > 0 AND is_exact_money(amount, currency)),
     ADD CONSTRAINT idempotency_key_is_printable CHECK (idempotency_key ~ '^[!-~]{1,255}$'),
-    ADD CONSTRAINT fingerprint_is_sha256 CHECK (length(fingerprint) = 32);
+    ADD CONSTRAINT fingerprint_is_sha256 CHECK (length(fingerprint) = 32),
+    ADD CONSTRAINT transaction_time_is_finite CHECK (isfinite(created_at));
 ALTER TABLE wallet_wallet
     ADD CONSTRAINT wallet_currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$'),
     ADD CONSTRAINT wallet_amounts_are_exact CHECK (
-        abs(balance) < 1e15 AND balance = round(balance, currency_places(currency))
-        AND held < 1e15 AND held = round(held, currency_places(currency))
-        AND spent_in_day < 1e15 AND spent_in_month < 1e15
+        abs(balance) < 1e15 AND scale(balance) <= currency_places(currency)
+        AND held < 1e15 AND scale(held) <= currency_places(currency)
+    ),
+    ADD CONSTRAINT spending_adds_up CHECK (
+        0 <= spent_in_day AND spent_in_day <= spent_in_month AND spent_in_month < 1e15
+        AND scale(spent_in_day) <= currency_places(currency)
+        AND scale(spent_in_month) <= currency_places(currency)
     );
 
 -- Tamper evidence -----------------------------------------------------------------------------------
 
--- What an entry's hash covers besides the hash before it: the entry, and all of its transaction that
--- says what it was. A JSON array, because its text is unambiguous and depends on no session setting.
+-- What an entry's hash covers besides the hash before it: all of its transaction that says what it was,
+-- and the entry. JSON arrays, because their text is unambiguous and depends on no session setting. Plain
+-- arguments and no row type, so that the tables can grow.
+CREATE FUNCTION transaction_facts(
+    id uuid, kind text, amount numeric, currency text, from_wallet uuid, to_wallet uuid,
+    initiated_by uuid, idempotency_key text, fingerprint bytea, description text, metadata jsonb,
+    request_id text, client_address inet, created_at timestamptz
+) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+    RETURN jsonb_build_array(
+        id, kind, amount, currency, from_wallet, to_wallet, initiated_by, idempotency_key,
+        encode(fingerprint, 'hex'), description, metadata, request_id, host(client_address),
+        extract(epoch FROM created_at)
+    );
+
 CREATE FUNCTION ledger_leaf(
-    t transactions_transaction, leg integer, wallet uuid, sequence bigint, amount numeric,
-    balance_after numeric
+    facts jsonb, leg integer, wallet uuid, sequence bigint, amount numeric, balance_after numeric
 ) RETURNS bytea
 LANGUAGE sql IMMUTABLE
-    RETURN convert_to(jsonb_build_array(
-        t.id, leg, wallet, sequence, amount, balance_after, t.kind, t.amount, t.currency,
-        t.from_wallet_id, t.to_wallet_id, t.initiated_by_id, t.idempotency_key,
-        encode(t.fingerprint, 'hex'), t.description, t.metadata, t.request_id,
-        host(t.client_address), extract(epoch FROM t.created_at)
-    )::text, 'UTF8');
+    RETURN convert_to(
+        jsonb_build_array(facts, leg, wallet, sequence, amount, balance_after)::text, 'UTF8'
+    );
 
 CREATE FUNCTION ledger_chain_step(state bytea, head bytea, leaf bytea) RETURNS bytea
 LANGUAGE sql IMMUTABLE
@@ -64,6 +78,12 @@ CREATE AGGREGATE ledger_chain(head bytea, leaf bytea) (
     SFUNC = ledger_chain_step, STYPE = bytea
 );
 
+CREATE FUNCTION ledger_refuse(fact text, detail text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', detail USING ERRCODE = 'check_violation', CONSTRAINT = fact;
+END $$;
+
 -- Writing -------------------------------------------------------------------------------------------
 
 -- Write N decided transactions and their legs, and move the wallets, in one statement.
@@ -71,15 +91,22 @@ CREATE AGGREGATE ledger_chain(head bytea, leaf bytea) (
 --   p_legs          {transaction, wallet, amount} in order; the legs of one transaction stand together
 --   p_spending      {wallet, spent_on, spent_in_day, spent_in_month} of wallets whose limits counted it
 -- The caller holds the locks of all wallets named. Returns each leg's new balance. Runs with its owner's
--- rights, since the application's role may not write these tables itself.
+-- rights, since the application's role may not write these tables itself; nobody else may call it.
 CREATE FUNCTION post_ledger(p_transactions jsonb, p_legs jsonb, p_spending jsonb)
 RETURNS TABLE (posted_transaction uuid, posted_wallet uuid, posted_balance numeric)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    written bigint;
 BEGIN
     RETURN QUERY
     WITH asked AS MATERIALIZED (
-        SELECT t FROM jsonb_populate_recordset(NULL::transactions_transaction, p_transactions) AS t
+        SELECT t.*,
+               transaction_facts(
+                   t.id, t.kind, t.amount, t.currency, t.from_wallet_id, t.to_wallet_id,
+                   t.initiated_by_id, t.idempotency_key, t.fingerprint, t.description,
+                   t.metadata, t.request_id, t.client_address, t.created_at) AS facts
+        FROM jsonb_populate_recordset(NULL::transactions_transaction, p_transactions) AS t
     ), legs AS MATERIALIZED (
         SELECT l.transaction, l.wallet, l.amount, l.position, w.currency, w.head_hash,
                row_number() OVER (PARTITION BY l.transaction ORDER BY l.position) AS leg,
@@ -90,14 +117,22 @@ BEGIN
         JOIN wallet_wallet w ON w.id = l.wallet
         WINDOW chain AS (PARTITION BY l.wallet ORDER BY l.position)
     ), hashed AS MATERIALIZED (
-        SELECT l.*, (a.t).created_at,
+        SELECT l.*, a.created_at,
                ledger_chain(l.head_hash, ledger_leaf(
-                   a.t, l.leg::integer, l.wallet, l.sequence, l.amount, l.balance_after
+                   a.facts, l.leg::integer, l.wallet, l.sequence, l.amount, l.balance_after
                )) OVER (PARTITION BY l.wallet ORDER BY l.position) AS hash
         FROM legs l
-        JOIN asked a ON (a.t).id = l.transaction
+        JOIN asked a ON a.id = l.transaction
     ), written_transactions AS (
-        INSERT INTO transactions_transaction SELECT (a.t).* FROM asked a
+        INSERT INTO transactions_transaction (
+            id, kind, status, amount, currency, from_wallet_id, to_wallet_id, initiated_by_id,
+            idempotency_key, fingerprint, description, metadata, decline_code, decline_facts,
+            request_id, client_address, created_at
+        )
+        SELECT id, kind, status, amount, currency, from_wallet_id, to_wallet_id, initiated_by_id,
+               idempotency_key, fingerprint, description, metadata, decline_code, decline_facts,
+               request_id, client_address, created_at
+        FROM asked
     ), written_entries AS (
         INSERT INTO transactions_ledgerentry (
             transaction_id, leg, wallet_id, sequence, amount, currency, balance_after,
@@ -110,10 +145,11 @@ BEGIN
     ), moved_wallets AS (
         UPDATE wallet_wallet w
         SET balance = last.balance_after, last_sequence = last.sequence, head_hash = last.hash,
+            last_entry_at = last.created_at,
             spent_on = coalesce(s.spent_on, w.spent_on),
             spent_in_day = coalesce(s.spent_in_day, w.spent_in_day),
             spent_in_month = coalesce(s.spent_in_month, w.spent_in_month)
-        FROM (SELECT DISTINCT ON (wallet) wallet, balance_after, sequence, hash
+        FROM (SELECT DISTINCT ON (wallet) wallet, balance_after, sequence, hash, created_at
               FROM hashed ORDER BY wallet, position DESC) AS last
         LEFT JOIN jsonb_to_recordset(p_spending) AS s (
             wallet uuid, spent_on date, spent_in_day numeric, spent_in_month numeric
@@ -121,7 +157,15 @@ BEGIN
         WHERE w.id = last.wallet
     )
     SELECT transaction, wallet, balance_after FROM hashed ORDER BY position;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written <> jsonb_array_length(p_legs) THEN
+        PERFORM ledger_refuse('leg_has_its_transaction_and_wallet',
+            'a leg names a transaction of this posting and a wallet');
+    END IF;
 END $$;
+
+-- A function is open to everybody unless this is said; the application's role is granted it by name.
+REVOKE ALL ON FUNCTION post_ledger(jsonb, jsonb, jsonb) FROM PUBLIC;
 
 -- Refusals ------------------------------------------------------------------------------------------
 
@@ -130,12 +174,6 @@ LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION '% on % is refused: the ledger is append-only', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation', CONSTRAINT = 'ledger_is_append_only';
-END $$;
-
-CREATE FUNCTION ledger_refuse(fact text, detail text) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION '%', detail USING ERRCODE = 'check_violation', CONSTRAINT = fact;
 END $$;
 
 -- After entries were inserted: they make whole transactions that sum to zero, continue the chains of
@@ -159,12 +197,16 @@ BEGIN
                LEFT JOIN transactions_ledgerentry p
                    ON p.wallet_id = e.wallet_id AND p.sequence = e.sequence - 1
                WHERE t.status IS DISTINCT FROM 'posted'
-                  OR e.created_at <> t.created_at
+                  OR e.created_at <> t.created_at OR e.created_at < p.created_at
                   OR (p.id IS NULL AND e.sequence <> 1)
                   OR e.balance_after <> coalesce(p.balance_after, 0) + e.amount
                   OR e.previous_hash <> coalesce(p.hash, '\x'::bytea)
                   OR e.hash <> sha256(e.previous_hash || ledger_leaf(
-                         t, e.leg, e.wallet_id, e.sequence, e.amount, e.balance_after))) THEN
+                         transaction_facts(
+                             t.id, t.kind, t.amount, t.currency, t.from_wallet_id, t.to_wallet_id,
+                             t.initiated_by_id, t.idempotency_key, t.fingerprint, t.description,
+                             t.metadata, t.request_id, t.client_address, t.created_at),
+                         e.leg, e.wallet_id, e.sequence, e.amount, e.balance_after))) THEN
         PERFORM ledger_refuse('entry_continues_the_chain',
             'an entry belongs to a posted transaction and continues its wallet''s chain');
     END IF;
@@ -177,10 +219,18 @@ BEGIN
         PERFORM ledger_refuse('wallet_moves_with_its_entries',
             'an entry has its wallet''s currency and moves the wallet in the same statement');
     END IF;
+    IF EXISTS (SELECT FROM new_entries e
+               JOIN wallet_wallet w ON w.id = e.wallet_id
+               WHERE e.balance_after < 0 AND w.kind = 'user') THEN
+        PERFORM ledger_refuse('available_is_never_negative',
+            'no entry leaves a user''s wallet below zero, not even for a moment');
+    END IF;
     RETURN NULL;
 END $$;
 
--- After transactions were inserted: a posted one tells exactly what its first two entries did.
+-- After transactions were inserted: a posted one tells what its entries did. The first takes its amount
+-- (and what else the transaction costs) out of its source, the second brings the amount to its target, and
+-- any others are the platform's; all are in its currency. None is dated ahead of the clock.
 CREATE FUNCTION transactions_are_whole() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
@@ -188,10 +238,22 @@ BEGIN
                LEFT JOIN transactions_ledgerentry d ON d.transaction_id = t.id AND d.leg = 1
                LEFT JOIN transactions_ledgerentry c ON c.transaction_id = t.id AND c.leg = 2
                WHERE t.status = 'posted'
-                 AND (d.wallet_id, c.wallet_id, c.amount, c.currency)
-                     IS DISTINCT FROM (t.from_wallet_id, t.to_wallet_id, t.amount, t.currency)) THEN
+                 AND ((d.wallet_id, d.currency, c.wallet_id, c.currency, c.amount)
+                      IS DISTINCT FROM
+                      (t.from_wallet_id, t.currency, t.to_wallet_id, t.currency, t.amount)
+                      OR d.amount > -t.amount))
+       OR EXISTS (SELECT FROM new_transactions t
+                  JOIN transactions_ledgerentry e ON e.transaction_id = t.id AND e.leg > 2
+                  JOIN wallet_wallet w ON w.id = e.wallet_id
+                  WHERE w.kind = 'user' OR e.currency <> t.currency) THEN
         PERFORM ledger_refuse('transaction_tells_its_entries',
-            'a posted transaction has an entry out of its source and one of its amount into its target');
+            'a posted transaction takes its amount from its source, brings it to its target, and'
+            ' touches nobody else''s wallet');
+    END IF;
+    IF EXISTS (SELECT FROM new_transactions t
+               WHERE t.created_at > clock_timestamp() + interval '1 minute') THEN
+        PERFORM ledger_refuse('transaction_is_not_ahead_of_time',
+            'no transaction is dated ahead of the clock');
     END IF;
     RETURN NULL;
 END $$;
@@ -231,6 +293,12 @@ BEGIN
                       OR e.hash IS DISTINCT FROM n.head_hash)) THEN
         PERFORM ledger_refuse('balance_follows_the_entries',
             'a balance is what the entries add up to; it is never assigned');
+    END IF;
+    IF EXISTS (SELECT FROM new_wallets n JOIN old_wallets o ON o.id = n.id
+               WHERE n.spent_on < o.spent_on
+                  OR n.spent_on > (clock_timestamp() AT TIME ZONE 'UTC')::date + 1) THEN
+        PERFORM ledger_refuse('spending_window_follows_the_clock',
+            'a spending window never goes back, nor ahead of the clock');
     END IF;
     IF EXISTS (SELECT FROM new_wallets n JOIN old_wallets o ON o.id = n.id
                WHERE n.held <> o.held) THEN

@@ -1,5 +1,7 @@
 """What PostgreSQL refuses in raw SQL: to the owner for the fact's sake, to the application by right."""
 
+import datetime
+import json
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -155,8 +157,11 @@ WHOLE = {
     "step": "1",
     "drift": "0.00",
     "previous": "head_hash",
-    "hash": """sha256({previous} || ledger_leaf(
-        (SELECT t FROM asked), leg, wallet, sequence, amount, balance_after))""",
+    "hash": """sha256({previous} || ledger_leaf((SELECT transaction_facts(
+        (t).id, (t).kind, (t).amount, (t).currency, (t).from_wallet_id, (t).to_wallet_id,
+        (t).initiated_by_id, (t).idempotency_key, (t).fingerprint, (t).description, (t).metadata,
+        (t).request_id, (t).client_address, (t).created_at) FROM asked),
+        leg, wallet, sequence, amount, balance_after))""",
     "which": "true",
     "moved": "true",
     "wallet_drift": "0.00",
@@ -181,7 +186,7 @@ def posting(bent: dict[str, str], **columns: Any) -> tuple[str, dict[str, Any]]:
         "metadata": {},
         "decline_code": "",
         "request_id": "",
-        "created_at": "2026-01-01T00:00:00Z",
+        "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
         **columns,
     }
     values = {
@@ -252,6 +257,9 @@ def test_a_bent_posting_is_refused(owner: Owner, fact: str, bent: dict[str, str]
         ("declined_exactly_with_a_decline_code", {"decline_code": "insufficient_funds"}),
         ("fingerprint_is_sha256", {"fingerprint": "\\x00"}),
         ("entry_continues_the_chain", {"status": "declined", "decline_code": "wallet_frozen"}),
+        ("entry_continues_the_chain", {"created_at": "1999-01-01T00:00:00Z"}),
+        ("transaction_is_not_ahead_of_time", {"created_at": "2999-01-01T00:00:00Z"}),
+        ("transaction_time_is_finite", {"created_at": "infinity"}),
     ],
 )
 def test_a_bent_transaction_is_refused(owner: Owner, fact: str, columns: dict[str, str]) -> None:
@@ -267,6 +275,13 @@ def test_a_bent_transaction_is_refused(owner: Owner, fact: str, columns: dict[st
         ("balance_follows_the_entries", "last_sequence = last_sequence + 1"),
         ("balance_follows_the_entries", "head_hash = '\\x00'"),
         ("held_follows_the_holds", "held = 1.00"),
+        ("spending_adds_up", "spent_in_day = '-Infinity'"),
+        ("spending_adds_up", "spent_in_day = -1000"),
+        ("spending_adds_up", "spent_in_month = spent_in_day - 0.01"),
+        ("spending_adds_up", "spent_in_month = spent_in_month + 0.001"),
+        ("spending_window_follows_the_clock", "spent_on = '9999-12-31'"),
+        ("spending_window_follows_the_clock", "spent_on = spent_on - 1"),
+        ("wallet_amounts_are_exact", "balance = balance * 1.000"),
         ("wallet_identity_is_fixed", "currency = 'EUR'"),
         ("wallet_identity_is_fixed", "id = gen_random_uuid()"),
         ("wallet_identity_is_fixed", "user_id = NULL, kind = 'cash', purpose = 'mine'"),
@@ -285,6 +300,98 @@ def test_a_wallet_is_never_assigned(owner: Owner, mode: str, fact: str, assignme
         f"UPDATE wallet_wallet SET {assignment} WHERE id = %(id)s",
         {"id": row.from_wallet_id},
     )
+
+
+def legs_of(row: Transaction, *legs: tuple[uuid.UUID, str], **columns: Any) -> list[str]:
+    """Arguments of ``post_ledger()``: one transaction of 10.00 between the wallets of ``row``."""
+    asked = {
+        "id": str(uuid.uuid4()),
+        "kind": "transfer",
+        "status": "posted",
+        "amount": "10.00",
+        "currency": "USD",
+        "from_wallet_id": str(row.from_wallet_id),
+        "to_wallet_id": str(row.to_wallet_id),
+        "idempotency_key": uuid.uuid4().hex,
+        "fingerprint": "\\x" + "00" * 32,
+        "description": "",
+        "metadata": {},
+        "decline_code": "",
+        "request_id": "",
+        "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
+        **columns,
+    }
+    told = [{"transaction": asked["id"], "wallet": str(w), "amount": a} for w, a in legs]
+    return [json.dumps([asked]), json.dumps(told), "[]"]
+
+
+def test_a_posting_touches_no_wallet_but_its_two_and_the_platforms() -> None:
+    row, other = posted(), make_payer("500.00")
+    source, target, third = row.from_wallet_id, row.to_wallet_id, other.wallet.pk
+    for legs in (
+        ((source, "200.00"), (target, "10.00"), (third, "-210.00")),
+        ((source, "-90.00"), (target, "10.00"), (third, "80.00")),
+        ((source, "-5.00"), (target, "10.00"), (third, "-5.00")),
+        ((source, "-10.00"), (target, "10.00"), (source, "10.00"), (target, "-10.00")),
+    ):
+        with pytest.raises(DatabaseError) as refusal, transaction.atomic():
+            call_post_ledger(legs_of(row, *legs))
+        assert constraint_of(refusal.value) == "transaction_tells_its_entries"
+
+
+def test_a_platform_fee_may_be_part_of_a_posting() -> None:
+    row = posted()
+    fees = open_platform_wallet(purpose="fees:test", kind=WalletKind.FEES, currency="USD")
+    legs = ((row.from_wallet_id, "-10.50"), (row.to_wallet_id, "10.00"), (fees.pk, "0.50"))
+    call_post_ledger(legs_of(row, *legs))
+
+
+def call_post_ledger(arguments: list[str]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
+
+
+def test_a_leg_without_its_transaction_or_wallet_is_not_dropped_in_silence() -> None:
+    row = posted()
+    legs = ((row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"), (uuid.uuid4(), "0.00"))
+    with pytest.raises(DatabaseError) as refusal, transaction.atomic():
+        call_post_ledger(legs_of(row, *legs))
+    assert constraint_of(refusal.value) == "leg_has_its_transaction_and_wallet"
+
+
+def test_no_entry_leaves_a_users_wallet_below_zero_even_for_a_moment() -> None:
+    row, rich = posted(), make_payer("500.00")
+    first = legs_of(row, (row.from_wallet_id, "-500.00"), (row.to_wallet_id, "500.00"))
+    second = legs_of(
+        row,
+        (rich.wallet.pk, "-500.00"),
+        (row.from_wallet_id, "500.00"),
+        from_wallet_id=str(rich.wallet.pk),
+        to_wallet_id=str(row.from_wallet_id),
+    )
+    both = [json.dumps(json.loads(a) + json.loads(b)) for a, b in zip(first, second, strict=True)]
+    both[0] = both[0].replace('"amount": "10.00"', '"amount": "500.00"')
+    with pytest.raises(DatabaseError) as refusal, transaction.atomic():
+        call_post_ledger(both)
+    assert constraint_of(refusal.value) == "available_is_never_negative"
+
+
+def test_a_role_without_rights_cannot_post(owner: Owner) -> None:
+    arguments = legs_of(posted())
+    role = f"reader_{uuid.uuid4().hex[:8]}"
+    owner.execute(f"CREATE ROLE {role}")
+    owner.execute(f"SET LOCAL ROLE {role}")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        owner.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
+
+
+@pytest.mark.parametrize("table", ["transactions_transaction", "transactions_ledgerentry"])
+def test_the_tables_can_grow_while_postings_go_on(owner: Owner, table: str) -> None:
+    row = posted()
+    owner.execute(f"ALTER TABLE {table} ADD COLUMN grown numeric NOT NULL DEFAULT 0")
+    arguments = legs_of(row, (row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
+    owner.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
+    assert owner.execute("SELECT * FROM ledger_violations()").fetchall() == []
 
 
 def test_a_balance_cannot_go_back_to_an_older_entry(owner: Owner) -> None:

@@ -146,6 +146,20 @@ def test_sending_needs_an_approved_identity_and_uses_up_no_key() -> None:
     assert not services.transfer(instruction).is_replay
 
 
+def test_an_approval_that_has_run_out_sends_no_more() -> None:
+    payer, payee = make_payer("10.00"), make_payee()
+    ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1)
+    User.objects.filter(pk=payer.pk).update(kyc_expires_at=ago)
+    with pytest.raises(declines.KycRequired):
+        services.transfer(instruct(payer, payee, "1.00"))
+
+
+def test_a_balance_is_not_learnt_by_asking_with_money_that_is_not_there() -> None:
+    poor, rich = make_payer("0"), make_payer("9999.00", tier=1)
+    for amount in ("1.00", "1.01", "50000.00"):
+        require_declined(instruct(poor, rich, amount), declines.InsufficientFunds)
+
+
 @pytest.mark.parametrize("amount", ["1.001", "0.005", "1e2", "", "-1.00", "NaN", "01.00", "１.00"])
 def test_an_amount_its_currency_cannot_have_is_invalid(amount: str) -> None:
     payer, payee = make_payer("10.00"), make_payee()

@@ -1,0 +1,162 @@
+"""What the caller is told when the database goes away around a commit: never that nothing happened when
+something may have."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from fintech_core.exceptions import OutcomeUnknown, RequestInProgress, ServiceUnavailable
+from transactions import services
+from transactions.models import Transaction
+from transactions.tests.factories import balance_of, instruct, make_payee, make_payer, wallet_of
+from wallet.locks import lock_wallets
+
+_WRAPPER: Any = BaseDatabaseWrapper
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+@contextmanager
+def commits(monkeypatch: pytest.MonkeyPatch, *, lands: bool, failures: int) -> Iterator[None]:
+    """The next commits break the connection, after they landed or before."""
+    left = failures
+    original = _WRAPPER._commit
+
+    def broken(self: Any) -> None:
+        nonlocal left
+        if left == 0:
+            original(self)
+            return
+        left -= 1
+        if lands:
+            original(self)
+        self.connection.close()
+        raise OperationalError("the connection broke")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_WRAPPER, "_commit", broken)
+        yield
+
+
+@pytest.mark.parametrize("lands", [True, False])
+def test_a_commit_whose_answer_was_lost_is_settled_by_its_key(
+    monkeypatch: pytest.MonkeyPatch, lands: bool
+) -> None:
+    payer, payee = make_payer("10.00"), make_payee()
+    instruction = instruct(payer, payee, "7.00")
+    with commits(monkeypatch, lands=lands, failures=1):
+        outcome = services.transfer(instruction)
+    assert outcome.transaction.status == "posted"
+    assert balance_of(payer) == "3.00"
+    assert Transaction.objects.filter(initiated_by=payer).count() == 1
+
+
+def test_an_outcome_that_cannot_be_learnt_is_said_to_be_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    payer, payee = make_payer("10.00"), make_payee()
+    instruction = instruct(payer, payee, "7.00")
+    with (
+        commits(monkeypatch, lands=True, failures=9),
+        pytest.raises(OutcomeUnknown),
+    ):
+        services.transfer(instruction)
+    assert services.transfer(instruction).is_replay
+    assert balance_of(payer) == "3.00"
+
+
+def test_a_lock_that_keeps_the_outcome_from_being_learnt_is_no_conflict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A 409 would say that nothing happened; here a commit was sent, and somebody holds the wallet."""
+    payer, payee = make_payer("10.00"), make_payee()
+    instruction = instruct(payer, payee, "7.00")
+    locked, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        from django.db import transaction
+
+        with transaction.atomic():
+            lock_wallets([wallet_of(payer).pk])
+            locked.set()
+            done.wait(10)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    original = _WRAPPER._commit
+    broken = False
+
+    def commit_then_lose_to_a_holder(self: Any) -> None:
+        nonlocal broken
+        original(self)
+        if not broken and threading.current_thread() is not holder:
+            broken = True
+            holder.start()
+            assert locked.wait(10)
+            self.connection.close()
+            raise OperationalError("the connection broke")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_WRAPPER, "_commit", commit_then_lose_to_a_holder)
+        with pytest.raises(OutcomeUnknown):
+            services.transfer(instruction)
+    done.set()
+    holder.join()
+    assert services.transfer(instruction).is_replay
+
+
+def test_a_foreign_lock_is_a_conflict_within_its_bound() -> None:
+    payer, payee = make_payer("10.00"), make_payee()
+    instruction = instruct(payer, payee, "7.00")
+    locked, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        from django.db import transaction
+
+        with transaction.atomic():
+            lock_wallets([wallet_of(payer).pk])
+            locked.set()
+            done.wait(10)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert locked.wait(10)
+    with pytest.raises(RequestInProgress):
+        services.transfer(instruction)
+    done.set()
+    holder.join()
+    assert not services.transfer(instruction).is_replay
+
+
+def test_a_database_that_ends_our_waiting_session_is_tried_again() -> None:
+    """The server ends a session that waits in a transaction: 25P03, an internal error to psycopg."""
+    from fintech_core.database import exactly_once
+
+    runs = []
+
+    def work() -> int:
+        runs.append(1)
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 50")
+            if len(runs) == 1:
+                threading.Event().wait(0.3)
+            cursor.execute("SELECT 1")
+        return len(runs)
+
+    assert exactly_once(work) == 2
+
+
+def test_a_database_that_stays_away_before_the_commit_did_nothing() -> None:
+    from fintech_core.database import exactly_once
+
+    def work() -> None:
+        raise OperationalError("the connection broke")
+
+    with pytest.raises(ServiceUnavailable):
+        exactly_once(work)
