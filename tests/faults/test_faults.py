@@ -4,6 +4,7 @@ After each fault every request whose outcome the client did not see is sent agai
 is known. Then what was acknowledged is there, nothing is there twice, and the books agree.
 """
 
+import json
 import os
 import signal
 import socket
@@ -124,3 +125,33 @@ def test_slow_bodies_do_not_keep_others_waiting(platform: Platform) -> None:
     finally:
         for client in slow:
             client.close()
+
+
+def test_no_secret_reaches_a_log(platform: Platform) -> None:
+    """A marked password, token and key are used well and badly; then every log is searched for them."""
+    password, key = f"Wrong-{new_key()}", f"key-{new_key()}"
+    platform.call("POST", "/api/auth/login/", {"email": DEMO_USER, "password": password})
+    email = f"{new_key()}@example.com"
+    platform.call("POST", "/api/auth/register/", {"email": email, "password": password})
+    answer = platform.call("POST", "/api/auth/login/", {"email": email, "password": password})
+    token = platform.sign_in()
+    platform.transfer(token, key)
+    platform.transfer(token, key, "5.00")
+    platform.transfer(token + "x", key)
+    platform.call("GET", f"/api/wallet/?access_token={token}")
+    secrets = [password, key, token, email, answer.body["access"], answer.body["refresh"]]
+    logs = b"".join(path.read_bytes() for path in (platform.data / "logs").iterdir())
+    assert b'"route": "/api/auth/login/"' in logs
+    assert [secret for secret in secrets if secret.encode() in logs] == []
+
+
+def test_each_request_leaves_one_line(platform: Platform) -> None:
+    token, log = platform.sign_in(), platform.data / "logs" / "web.log"
+    before = log.read_bytes().count(b'"event": "request"')
+    for number in range(5):
+        assert platform.call("GET", "/api/wallet/", token=token).status == 200, number
+    until(lambda: log.read_bytes().count(b'"event": "request"') == before + 5, 5)
+    [line] = log.read_text().strip().splitlines()[-1:]
+    told = json.loads(line)
+    assert {"request_id", "user", "method", "route", "status", "duration_ms"} <= set(told)
+    assert (told["route"], told["status"]) == ("/api/wallet/", 200)
