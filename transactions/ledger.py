@@ -6,11 +6,9 @@ N decided postings are written by one SQL statement, whether N is one or a thous
 import json
 import uuid
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
-from django.db import connection
-
+from fintech_core.database import call
 from fintech_core.money import Money
 from transactions.instructions import Posting
 from transactions.limits import Spending
@@ -42,12 +40,8 @@ def post(postings: Sequence[Posting], *, spending: dict[uuid.UUID, Spending]) ->
         }
         for wallet_id, spent in spending.items()
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT * FROM post_ledger(%s, %s, %s)",
-            [json.dumps(transactions), json.dumps(legs), json.dumps(windows)],
-        )
-        rows: list[tuple[uuid.UUID, uuid.UUID, Decimal]] = cursor.fetchall()
+    arguments = (transactions, legs, windows)
+    rows = call("post_ledger", *(json.dumps(argument) for argument in arguments))
     balances = {posting.transaction.id: posting.transaction.balances_after for posting in postings}
     for transaction_id, wallet_id, balance in rows:
         balances[transaction_id][wallet_id] = balance

@@ -2,29 +2,23 @@
 
 import datetime
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import DateTimeField, F, Func, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
+from fintech_core.database import call
 from fintech_core.exceptions import NotFound
 from fintech_core.money import format_amount
-from transactions.instructions import TransactionRecord
+from transactions.instructions import Recipient, TransactionRecord
 from transactions.limits import Spending, limits_of
 from transactions.models import LedgerEntry, Transaction, TransactionStatus
 from users.models import User
 from wallet.models import Wallet
 from wallet.selectors import get_primary_wallet, get_wallet_of
-
-
-class _ClockTimestamp(Func):
-    """PostgreSQL's clock at this very moment, not at the start of the transaction."""
-
-    function = "clock_timestamp"
-    output_field = DateTimeField()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +32,56 @@ class Standing:
     read_at: datetime.datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A wallet that a transfer names, and its currency."""
+
+    wallet_id: uuid.UUID
+    currency: str
+
+
+def find_parties(
+    *, callers: Collection[uuid.UUID], recipients: Collection[Recipient]
+) -> tuple[dict[uuid.UUID, list[Party]], dict[Recipient, Party]]:
+    """The callers' own wallets, and the recipients' (active users by email, verified phone or wallet)."""
+    rows = call(
+        "transfer_parties",
+        list(callers),
+        [recipient.email for recipient in recipients if recipient.email],
+        [recipient.phone for recipient in recipients if recipient.phone],
+        [recipient.wallet_id for recipient in recipients if recipient.wallet_id],
+    )
+    sources: dict[uuid.UUID, list[Party]] = {}
+    targets: dict[Recipient, Party] = {}
+    for sought_by, sought, wallet_id, currency in rows:
+        party = Party(wallet_id, currency)
+        if sought_by == "caller":
+            sources.setdefault(uuid.UUID(sought), []).append(party)
+        elif sought_by == "email":
+            targets[Recipient(email=sought)] = party
+        elif sought_by == "phone":
+            targets[Recipient(phone=sought)] = party
+        else:
+            targets[Recipient(wallet_id=wallet_id)] = party
+    return sources, targets
+
+
 def get_standings(user_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Standing]:
     """The users' standings, read in one query; call it after their wallets' locks were got."""
-    users = User.objects.filter(pk__in=set(user_ids)).annotate(read_at=_ClockTimestamp())
-    return {
-        user.pk: Standing(
-            user.pk, user.email, user.is_active, user.kyc_tier_at(user.read_at), user.read_at
-        )
-        for user in users.only("pk", "email", "is_active", "kyc_tier", "kyc_expires_at")
-    }
+    return {row[0]: Standing(*row) for row in call("user_standings", list(set(user_ids)))}
 
 
 def find_by_keys(
     keys: Iterable[tuple[uuid.UUID | None, str]],
 ) -> dict[tuple[uuid.UUID | None, str], TransactionRecord]:
     """The transactions that already own these (caller, idempotency key) pairs."""
-    wanted = set(keys)
-    callers = {caller for caller, _ in wanted if caller is not None}
-    owned = Q(initiated_by_id__in=callers)
-    if any(caller is None for caller, _ in wanted):
-        owned |= Q(initiated_by__isnull=True)
-    rows = transactions_with_parties().filter(owned, idempotency_key__in={key for _, key in wanted})
-    found = [row for row in rows if (row.initiated_by_id, row.idempotency_key) in wanted]
-    return {(r.initiated_by_id, r.idempotency_key): r for r in records_of(found)}
+    wanted = list(set(keys))
+    callers, texts = [caller for caller, _ in wanted], [key for _, key in wanted]
+    ids = [row[0] for row in call("transactions_of_keys", callers, texts)]
+    if not ids:
+        return {}
+    found = records_of(list(transactions_with_parties().filter(pk__in=ids)))
+    return {(record.initiated_by_id, record.idempotency_key): record for record in found}
 
 
 def is_recorded(transaction_id: uuid.UUID) -> bool:
@@ -181,10 +202,7 @@ def get_limits(user: User) -> dict[str, Any]:
 
 def list_violations() -> list[tuple[str, str]]:
     """Every (invariant, subject) that does not hold, seen at one moment; empty when the books agree."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT invariant, subject FROM ledger_violations()")
-        rows: list[tuple[str, str]] = cursor.fetchall()
-    return rows
+    return [(invariant, subject) for invariant, subject in call("ledger_violations")]
 
 
 def check_books() -> list[tuple[str, str]]:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from django.db.models import Q
-
 from fintech_core.database import exactly_once
 from fintech_core.exceptions import DomainError, InvalidInput
 from fintech_core.fields import uuid7
@@ -34,7 +32,7 @@ from transactions.instructions import (
 )
 from transactions.limits import Spending
 from transactions.models import TransactionKind, TransactionStatus
-from transactions.selectors import Standing, find_by_keys, get_standings
+from transactions.selectors import Party, Standing, find_by_keys, find_parties, get_standings
 from wallet.locks import lock_wallets
 from wallet.models import Wallet, WalletKind
 
@@ -128,8 +126,10 @@ class _Route:
 
 def _route(instructions: Sequence[TransferInstruction]) -> list["_Route | DomainError"]:
     """Find each transfer's wallets. Nothing is locked yet: wallets never change their owner."""
-    sources = _find_sources(instructions)
-    targets = _find_recipients([instruction.recipient for instruction in instructions])
+    sources, targets = find_parties(
+        callers={instruction.caller_id for instruction in instructions},
+        recipients={instruction.recipient for instruction in instructions},
+    )
     routes: list[_Route | DomainError] = []
     for instruction in instructions:
         try:
@@ -141,56 +141,22 @@ def _route(instructions: Sequence[TransferInstruction]) -> list["_Route | Domain
 
 def _route_one(
     instruction: TransferInstruction,
-    sources: dict[tuple[uuid.UUID, uuid.UUID | None], Wallet],
-    targets: dict[Recipient, uuid.UUID],
+    sources: dict[uuid.UUID, list[Party]],
+    targets: dict[Recipient, Party],
 ) -> _Route:
-    source = sources.get((instruction.caller_id, instruction.source_wallet_id))
+    wanted = instruction.source_wallet_id
+    own = sources.get(instruction.caller_id, [])
+    source = next((party for party in own if wanted in {None, party.wallet_id}), None)
     if source is None:
         raise SourceWalletNotFound
     try:
         amount = Money.parse(instruction.amount, instruction.currency or source.currency)
     except InvalidMoney as error:
         raise InvalidInput({"amount": [str(error)]}) from None
-    target_id = targets.get(instruction.recipient)
-    if target_id is None:
+    target = targets.get(instruction.recipient)
+    if target is None:
         raise RecipientNotFound
-    return _Route(source.pk, target_id, amount)
-
-
-def _find_sources(
-    instructions: Sequence[TransferInstruction],
-) -> dict[tuple[uuid.UUID, uuid.UUID | None], Wallet]:
-    callers = {instruction.caller_id for instruction in instructions}
-    found: dict[tuple[uuid.UUID, uuid.UUID | None], Wallet] = {}
-    for wallet in Wallet.objects.filter(user_id__in=callers):
-        if wallet.user_id is not None:
-            found[wallet.user_id, None] = found[wallet.user_id, wallet.pk] = wallet
-    return found
-
-
-def _find_recipients(recipients: Sequence[Recipient]) -> dict[Recipient, uuid.UUID]:
-    """The wallets of active users by email, verified phone or wallet id, in one query per kind."""
-    found: dict[Recipient, uuid.UUID] = {}
-    of_users = Wallet.objects.filter(kind=WalletKind.USER, user__is_active=True)
-    emails = {recipient.email for recipient in recipients if recipient.email}
-    if emails:
-        rows = of_users.filter(user__email__in=emails).values_list("user__email", "pk")
-        found.update({Recipient(email=email): pk for email, pk in rows})
-    phones = {recipient.phone for recipient in recipients if recipient.phone}
-    if phones:
-        rows = of_users.filter(
-            Q(user__phone__in=phones) & Q(user__phone_verified_at__isnull=False)
-        ).values_list("user__phone", "pk")
-        found.update({Recipient(phone=phone): pk for phone, pk in rows})
-    ids = {recipient.wallet_id for recipient in recipients if recipient.wallet_id}
-    if ids:
-        found.update(
-            {
-                Recipient(wallet_id=pk): pk
-                for pk in of_users.filter(pk__in=ids).values_list("pk", flat=True)
-            }
-        )
-    return found
+    return _Route(source.wallet_id, target.wallet_id, amount)
 
 
 def _transfer_all(

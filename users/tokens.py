@@ -86,11 +86,19 @@ def _read(raw: str, kind: type[Token]) -> Claims:
         return Claims(
             user_id=uuid.UUID(token[api_settings.USER_ID_CLAIM]),
             session_id=uuid.UUID(token[_SESSION_CLAIM]),
-            token_version=int(token[_VERSION_CLAIM]),
+            token_version=_version(token[_VERSION_CLAIM]),
             token_hash=hash_token_id(token[api_settings.JTI_CLAIM]),
         )
     except (TokenError, LookupError, ValueError, TypeError, AttributeError, OverflowError):
         raise InvalidToken from None
+
+
+def _version(claim: object) -> int:
+    """A version that a column could hold; signed or not, a claim is not trusted to fit."""
+    version = int(str(claim))
+    if not 0 <= version < 2**31:
+        raise ValueError("no version is that large")
+    return version
 
 
 def _epoch(moment: datetime) -> int:

@@ -173,7 +173,7 @@ def test_an_amount_its_currency_cannot_have_is_invalid(amount: str) -> None:
     [
         Recipient(email="nobody@example.com"),
         Recipient(phone="+16502530000"),
-        Recipient(wallet_id=uuid.uuid4()),
+        Recipient(wallet_id=uuid.UUID(int=1)),
     ],
 )
 def test_an_unknown_recipient_is_not_found(recipient: Recipient) -> None:
@@ -313,15 +313,27 @@ def test_a_batch_is_posted_in_order_and_each_has_its_own_outcome() -> None:
     assert [balance_of(user) for user in (payer, middle, payee)] == ["0.00", "0.00", "10.00"]
 
 
-def test_a_batch_takes_as_many_statements_as_one_transfer(
-    django_assert_num_queries: Any,
-) -> None:
+def test_a_batch_takes_as_many_statements_as_one_transfer(statements: list[str]) -> None:
     payer, payee = make_payer("100.00"), make_payee()
-    with django_assert_num_queries(8):
-        services.transfer_many([instruct(payer, payee, "1.00")])
-    with django_assert_num_queries(8):
-        services.transfer_many([instruct(payer, payee, "1.00") for _ in range(50)])
-    assert entries_of(payee) == 51
+    counts = []
+    for size in (1, 50, 200):
+        batch = [instruct(payer, payee, "0.10") for _ in range(size)]
+        statements.clear()
+        services.transfer_many(batch)
+        counts.append(len(statements))
+    assert counts == [5, 5, 5], "parties, lock, standings, keys, post"
+    assert entries_of(payee) == 251
+
+
+def test_wallets_are_locked_before_anything_is_decided_or_written(statements: list[str]) -> None:
+    payer, payee = make_payer("100.00"), make_payee()
+    statements.clear()
+    services.transfer(instruct(payer, payee, "0.10"))
+    [lock] = [i for i, text in enumerate(statements) if "FOR NO KEY UPDATE" in text]
+    [standings] = [i for i, text in enumerate(statements) if "user_standings" in text]
+    [post] = [i for i, text in enumerate(statements) if "post_ledger" in text]
+    assert lock < standings < post
+    assert 'ORDER BY "wallet_wallet"."id"' in statements[lock]
 
 
 def test_a_deposit_is_credited_once_per_reference() -> None:

@@ -1,0 +1,1 @@
+DROP FUNCTION live_user(uuid, uuid, bigint);
