@@ -117,7 +117,7 @@ class TransactionListView(APIView):
     @extend_schema(
         operation_id="transaction_list",
         parameters=[TransactionPageQuery],
-        responses=page_of(TransactionSerializer, "TransactionPage"),
+        responses={200: page_of(TransactionSerializer, "TransactionPage"), **PROBLEMS},
     )
     def get(self, request: Request) -> Response:
         query = TransactionPageQuery(data=request.query_params)

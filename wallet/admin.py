@@ -1,5 +1,7 @@
 """Wallets for operators: to look at, to freeze and to unfreeze."""
 
+from collections.abc import Callable
+
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
@@ -69,28 +71,26 @@ class WalletAdmin(ReadOnlyAdmin):
 
     @action(description="Freeze", permissions=["freeze"], dialog=_FREEZE)  # type: ignore[untyped-decorator]
     def freeze(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        run_service(
-            request,
-            "The wallet",
-            lambda: services.freeze_wallet(
-                wallet_id=parse_key(object_id),
-                acting_user=request.user,  # type: ignore[arg-type]
-                reason=form.cleaned_data["reason"],
-            ),
-            "frozen",
-        )
-        return back_to(request, "wallet_wallet", object_id)
+        return self._change(request, form, object_id, services.freeze_wallet, "frozen")
 
     @action(description="Unfreeze", permissions=["freeze"], dialog=_UNFREEZE)  # type: ignore[untyped-decorator]
     def unfreeze(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        run_service(
-            request,
-            "The wallet",
-            lambda: services.unfreeze_wallet(
+        return self._change(request, form, object_id, services.unfreeze_wallet, "unfrozen")
+
+    def _change(
+        self,
+        request: HttpRequest,
+        form: ReasonForm,
+        object_id: str,
+        service: Callable[..., Wallet],
+        done: str,
+    ) -> HttpResponse:
+        def act() -> None:
+            service(
                 wallet_id=parse_key(object_id),
-                acting_user=request.user,  # type: ignore[arg-type]
+                acting_user=request.user,
                 reason=form.cleaned_data["reason"],
-            ),
-            "unfrozen",
-        )
+            )
+
+        run_service(request, "The wallet", act, done)
         return back_to(request, "wallet_wallet", object_id)

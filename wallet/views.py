@@ -1,16 +1,19 @@
 """Wallets over HTTP: a thin layer over ``wallet.services`` and ``wallet.selectors``."""
 
 import uuid
+from collections.abc import Callable
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from fintech_core.openapi import PROBLEMS
 from fintech_core.pagination import page_of, paginate
 from users.authentication import caller_of
 from wallet import selectors, services
+from wallet.models import Wallet
 from wallet.serializers import (
     ReasonSerializer,
     RenameSerializer,
@@ -31,7 +34,7 @@ class MayFreezeWallets(BasePermission):
 class PrimaryWalletView(APIView):
     """The caller's primary wallet."""
 
-    @extend_schema(responses=WalletSerializer)
+    @extend_schema(responses={200: WalletSerializer, **PROBLEMS})
     def get(self, request: Request) -> Response:
         return Response(WalletSerializer(selectors.get_primary_wallet(caller_of(request))).data)
 
@@ -43,7 +46,7 @@ class WalletListView(APIView):
     @extend_schema(
         operation_id="wallet_list",
         parameters=[WalletPageQuery],
-        responses=page_of(WalletSerializer, "WalletPage"),
+        responses={200: page_of(WalletSerializer, "WalletPage"), **PROBLEMS},
     )
     def get(self, request: Request) -> Response:
         query = WalletPageQuery(data=request.query_params)
@@ -60,13 +63,13 @@ class WalletListView(APIView):
 class WalletView(APIView):
     """One of the caller's wallets."""
 
-    @extend_schema(responses=WalletSerializer)
+    @extend_schema(responses={200: WalletSerializer, **PROBLEMS})
     def get(self, request: Request, wallet_id: uuid.UUID) -> Response:
         return Response(
             WalletSerializer(selectors.get_wallet_of(caller_of(request), wallet_id)).data
         )
 
-    @extend_schema(request=RenameSerializer, responses=WalletSerializer)
+    @extend_schema(request=RenameSerializer, responses={200: WalletSerializer, **PROBLEMS})
     def patch(self, request: Request, wallet_id: uuid.UUID) -> Response:
         body = RenameSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -76,37 +79,37 @@ class WalletView(APIView):
         return Response(WalletSerializer(wallet).data)
 
 
-@extend_schema(tags=["wallets: staff"])
-class FreezeView(APIView):
+class StatusChangeView(APIView):
+    """An operator's change of a wallet's status, with its reason."""
+
+    permission_classes = (MayFreezeWallets,)
+    change: Callable[..., Wallet]
+
+    def post(self, request: Request, wallet_id: uuid.UUID) -> Response:
+        body = ReasonSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wallet = type(self).change(
+            wallet_id=wallet_id,
+            acting_user=caller_of(request),
+            reason=body.validated_data["reason"],
+        )
+        return Response(WalletSerializer(wallet).data)
+
+
+_CHANGE = extend_schema(
+    tags=["wallets: staff"], request=ReasonSerializer, responses={200: WalletSerializer, **PROBLEMS}
+)
+
+
+@extend_schema_view(post=_CHANGE)
+class FreezeView(StatusChangeView):
     """Stop a wallet: nothing leaves it and nothing enters."""
 
-    permission_classes = (MayFreezeWallets,)
-
-    @extend_schema(request=ReasonSerializer, responses=WalletSerializer)
-    def post(self, request: Request, wallet_id: uuid.UUID) -> Response:
-        body = ReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        wallet = services.freeze_wallet(
-            wallet_id=wallet_id,
-            acting_user=caller_of(request),
-            reason=body.validated_data["reason"],
-        )
-        return Response(WalletSerializer(wallet).data)
+    change = services.freeze_wallet
 
 
-@extend_schema(tags=["wallets: staff"])
-class UnfreezeView(APIView):
+@extend_schema_view(post=_CHANGE)
+class UnfreezeView(StatusChangeView):
     """Let a frozen wallet move money again."""
 
-    permission_classes = (MayFreezeWallets,)
-
-    @extend_schema(request=ReasonSerializer, responses=WalletSerializer)
-    def post(self, request: Request, wallet_id: uuid.UUID) -> Response:
-        body = ReasonSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        wallet = services.unfreeze_wallet(
-            wallet_id=wallet_id,
-            acting_user=caller_of(request),
-            reason=body.validated_data["reason"],
-        )
-        return Response(WalletSerializer(wallet).data)
+    change = services.unfreeze_wallet

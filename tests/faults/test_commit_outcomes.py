@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from fintech_core.exceptions import OutcomeUnknown, RequestInProgress, ServiceUnavailable
 from transactions import services
 from transactions.models import Transaction
 from transactions.tests.factories import balance_of, instruct, make_payee, make_payer, wallet_of
+from users.models import User
 from wallet.locks import lock_wallets
 
 _WRAPPER: Any = BaseDatabaseWrapper
@@ -70,24 +71,37 @@ def test_an_outcome_that_cannot_be_learnt_is_said_to_be_unknown(
     assert balance_of(payer) == "3.00"
 
 
+class Holder(threading.Thread):
+    """Another session that holds the payer's wallet."""
+
+    def __init__(self, payer: User) -> None:
+        super().__init__(daemon=True)
+        self._wallet_id = wallet_of(payer).pk
+        self._locked, self._done = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        with transaction.atomic():
+            lock_wallets([self._wallet_id])
+            self._locked.set()
+            self._done.wait(10)
+        connection.close()
+
+    def take(self) -> None:
+        self.start()
+        assert self._locked.wait(10)
+
+    def let_go(self) -> None:
+        self._done.set()
+        self.join()
+
+
 def test_a_lock_that_keeps_the_outcome_from_being_learnt_is_no_conflict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A 409 would say that nothing happened; here a commit was sent, and somebody holds the wallet."""
     payer, payee = make_payer("10.00"), make_payee()
     instruction = instruct(payer, payee, "7.00")
-    locked, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        from django.db import transaction
-
-        with transaction.atomic():
-            lock_wallets([wallet_of(payer).pk])
-            locked.set()
-            done.wait(10)
-        connection.close()
-
-    holder = threading.Thread(target=hold)
+    holder = Holder(payer)
     original = _WRAPPER._commit
     broken = False
 
@@ -96,8 +110,7 @@ def test_a_lock_that_keeps_the_outcome_from_being_learnt_is_no_conflict(
         original(self)
         if not broken and threading.current_thread() is not holder:
             broken = True
-            holder.start()
-            assert locked.wait(10)
+            holder.take()
             self.connection.close()
             raise OperationalError("the connection broke")
 
@@ -105,32 +118,18 @@ def test_a_lock_that_keeps_the_outcome_from_being_learnt_is_no_conflict(
         patch.setattr(_WRAPPER, "_commit", commit_then_lose_to_a_holder)
         with pytest.raises(OutcomeUnknown):
             services.transfer(instruction)
-    done.set()
-    holder.join()
+    holder.let_go()
     assert services.transfer(instruction).is_replay
 
 
 def test_a_foreign_lock_is_a_conflict_within_its_bound() -> None:
     payer, payee = make_payer("10.00"), make_payee()
     instruction = instruct(payer, payee, "7.00")
-    locked, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        from django.db import transaction
-
-        with transaction.atomic():
-            lock_wallets([wallet_of(payer).pk])
-            locked.set()
-            done.wait(10)
-        connection.close()
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    assert locked.wait(10)
+    holder = Holder(payer)
+    holder.take()
     with pytest.raises(RequestInProgress):
         services.transfer(instruction)
-    done.set()
-    holder.join()
+    holder.let_go()
     assert not services.transfer(instruction).is_replay
 
 

@@ -168,18 +168,17 @@ WHOLE = {
 }
 
 
-def posting(bent: dict[str, str], **columns: Any) -> tuple[str, dict[str, Any]]:
-    """The statement and its values: 10.00 from a wallet with 90.00, with some parts bent."""
-    old = posted()
-    row = {
+def asked(like: Transaction, **columns: Any) -> dict[str, Any]:
+    """A new posted transaction of 10.00 between the same wallets, as ``post_ledger()`` takes it."""
+    return {
         "id": str(uuid.uuid4()),
         "kind": "transfer",
         "status": "posted",
         "amount": "10.00",
         "currency": "USD",
-        "from_wallet_id": str(old.from_wallet_id),
-        "to_wallet_id": str(old.to_wallet_id),
-        "initiated_by_id": str(old.initiated_by_id),
+        "from_wallet_id": str(like.from_wallet_id),
+        "to_wallet_id": str(like.to_wallet_id),
+        "initiated_by_id": str(like.initiated_by_id),
         "idempotency_key": uuid.uuid4().hex,
         "fingerprint": "\\x" + "00" * 32,
         "description": "",
@@ -189,6 +188,12 @@ def posting(bent: dict[str, str], **columns: Any) -> tuple[str, dict[str, Any]]:
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
         **columns,
     }
+
+
+def posting(bent: dict[str, str], **columns: Any) -> tuple[str, dict[str, Any]]:
+    """The statement and its values: 10.00 from a wallet with 90.00, with some parts bent."""
+    old = posted()
+    row = asked(old, **columns)
     values = {
         "transaction": Jsonb([row]),
         "id": row["id"],
@@ -304,25 +309,9 @@ def test_a_wallet_is_never_assigned(owner: Owner, mode: str, fact: str, assignme
 
 def legs_of(row: Transaction, *legs: tuple[uuid.UUID, str], **columns: Any) -> list[str]:
     """Arguments of ``post_ledger()``: one transaction of 10.00 between the wallets of ``row``."""
-    asked = {
-        "id": str(uuid.uuid4()),
-        "kind": "transfer",
-        "status": "posted",
-        "amount": "10.00",
-        "currency": "USD",
-        "from_wallet_id": str(row.from_wallet_id),
-        "to_wallet_id": str(row.to_wallet_id),
-        "idempotency_key": uuid.uuid4().hex,
-        "fingerprint": "\\x" + "00" * 32,
-        "description": "",
-        "metadata": {},
-        "decline_code": "",
-        "request_id": "",
-        "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
-        **columns,
-    }
-    told = [{"transaction": asked["id"], "wallet": str(w), "amount": a} for w, a in legs]
-    return [json.dumps([asked]), json.dumps(told), "[]"]
+    row_asked = asked(row, **columns)
+    told = [{"transaction": row_asked["id"], "wallet": str(w), "amount": a} for w, a in legs]
+    return [json.dumps([row_asked]), json.dumps(told), "[]"]
 
 
 def test_a_posting_touches_no_wallet_but_its_two_and_the_platforms() -> None:
