@@ -7,7 +7,6 @@ sender costs a socket and a little memory. This speaks RSGI, Granian's own proto
 
 import asyncio
 import io
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -15,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.http.response import HttpResponseBase
 
 from fintech_core.middleware import log_request, request_id_for
 from fintech_core.wsgi import application as wsgi_application
 
-THREADS = int(os.environ.get("WEB_THREADS", "4"))
 # A body has this long to arrive, and is never larger than the largest that any view takes.
 BODY_SECONDS = 10.0
 BODY_BYTES = 12 * 1024 * 1024
@@ -35,7 +34,7 @@ _REFUSALS = {
 class BufferedApplication:
     """An RSGI application that runs a WSGI one in threads, each on requests that are there in full."""
 
-    def __init__(self, threads: int = THREADS) -> None:
+    def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="web")
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
@@ -174,4 +173,4 @@ def _stream(
         asyncio.run_coroutine_threadsafe(send(bytes(piece)), loop).result(SEND_SECONDS)
 
 
-application = BufferedApplication()
+application = BufferedApplication(settings.WEB_THREADS)

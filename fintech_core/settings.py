@@ -82,6 +82,8 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "fintech_core.urls"
 WSGI_APPLICATION = "fintech_core.wsgi.application"
+# Threads in each process of the web server that answer requests.
+WEB_THREADS = env.number("WEB_THREADS", 4) or 1
 APPEND_SLASH = False
 
 TEMPLATES = [
