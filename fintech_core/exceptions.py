@@ -16,6 +16,8 @@ class DomainError(Exception):
     status: ClassVar[int] = 422
     code: ClassVar[str] = "error"
     title: ClassVar[str] = "The request was refused."
+    # Of a 400: the field it is about.
+    field: ClassVar[str] = "non_field_errors"
     retryable: ClassVar[bool] = False
     retry_after: ClassVar[int | None] = None
 
@@ -39,7 +41,7 @@ class InvalidInput(DomainError):
 
 
 class MalformedJSON(DomainError):
-    """400: the body is not one JSON document as RFC 8259 and API.md want it."""
+    """400: the body is not one JSON document as RFC 8259 and docs/api.md want it."""
 
     status = 400
     code = "malformed_json"
@@ -51,6 +53,7 @@ class InvalidCursor(DomainError):
 
     status = 400
     code = "invalid_cursor"
+    field = "cursor"
     title = "The cursor is not valid."
 
 

@@ -5,6 +5,8 @@ import re
 
 import structlog
 
+from fintech_core.middleware import current_request_id
+
 # From the label to the end of the message; a quoted value may hold line breaks of its own.
 _DETAIL = re.compile(r"^DETAIL:.*?(?=^CONTEXT:|^HINT:|^$|\Z)", re.MULTILINE | re.DOTALL)
 
@@ -21,12 +23,22 @@ def _without_row_values(
     return event
 
 
+def _with_request_id(
+    logger: logging.Logger, name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Name the request that a line belongs to, so that an answer's ``request_id`` finds it."""
+    if request_id := current_request_id():
+        event.setdefault("request_id", request_id)
+    return event
+
+
 def json_formatter() -> logging.Formatter:
     """A formatter that writes each record as one JSON object with a UTC time."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         _EXTRA_ADDER,
+        _with_request_id,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     return structlog.stdlib.ProcessorFormatter(

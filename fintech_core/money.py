@@ -1,11 +1,10 @@
 """Money: a finite decimal amount of one currency, with exactly that currency's decimal places.
 
 Currencies and their places follow ISO 4217. Nothing here rounds: an amount that does not fit is
-refused. The one exception is ``allocate()``, which splits an amount into parts that add up to it.
+refused.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Self
@@ -25,8 +24,7 @@ _PLACES: Final[dict[str, int]] = {
 _DEFAULT_PLACES: Final = 2
 _CODE = re.compile(r"[A-Z]{3}", re.ASCII)
 # What a client may send: ASCII digits, no sign, no exponent, at most 12 integer digits.
-_TEXT = re.compile(r"(0|[1-9][0-9]{0,11})(\.[0-9]+)?", re.ASCII)
-LARGEST: Final = Decimal(10) ** 12
+AMOUNT_TEXT: Final = re.compile(r"(0|[1-9][0-9]{0,11})(\.[0-9]+)?", re.ASCII)
 
 
 class InvalidMoney(ValueError):
@@ -64,23 +62,18 @@ class Money:
 
     @classmethod
     def parse(cls, text: str, currency: str) -> Self:
-        """An amount of zero or more from a client's text (API.md, *Conventions*).
+        """An amount of zero or more from a client's text (docs/api.md).
 
         Raises ``InvalidMoney`` for anything but ``^(0|[1-9][0-9]{0,11})(\\.[0-9]+)?$`` within the
         currency's places.
         """
         places = places_of(currency)
-        match = _TEXT.fullmatch(text) if isinstance(text, str) and len(text) <= 32 else None
+        match = AMOUNT_TEXT.fullmatch(text) if isinstance(text, str) and len(text) <= 32 else None
         if match is None:
             raise InvalidMoney('Send a decimal string such as "50.00".')
         if len(match[2] or "") - 1 > places:
             raise InvalidMoney(f"{currency} has at most {places} decimal places.")
         return cls(Decimal(text), currency)
-
-    @classmethod
-    def zero(cls, currency: str) -> Self:
-        """Nothing, in the currency."""
-        return cls(Decimal(0), currency)
 
     def __str__(self) -> str:
         return format(self.amount, "f")
@@ -113,22 +106,6 @@ class Money:
         if not isinstance(other, Money) or other.currency != self.currency:
             raise CurrencyMismatch(f"{self!r} and {other!r} have no common currency.")
         return other.amount
-
-    def allocate(self, weights: Sequence[int]) -> list["Money"]:
-        """Split into parts in proportion to the weights; the parts add up to the whole.
-
-        The units that do not divide go one each to the first parts, so the result is deterministic.
-        """
-        total = sum(weights)
-        if not weights or total <= 0 or min(weights) < 0:
-            raise ValueError("Weights are non-negative and not all zero.")
-        unit = Decimal(1).scaleb(-places_of(self.currency))
-        units = int(self.amount / unit)
-        sign = -1 if units < 0 else 1
-        shares = [abs(units) * weight // total for weight in weights]
-        for index in range(abs(units) - sum(shares)):
-            shares[index] += 1
-        return [Money(sign * share * unit, self.currency) for share in shares]
 
 
 def format_amount(amount: Decimal, currency: str) -> str:

@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fintech_core.exceptions import InvalidCursor
+from fintech_core.serializers import WholeNumberField
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
@@ -28,7 +29,7 @@ class PageQueryMixin(metaclass=serializers.SerializerMetaclass):
     """The two query parameters that every list takes."""
 
     cursor = serializers.CharField(required=False, max_length=200)
-    page_size = serializers.IntegerField(
+    page_size = WholeNumberField(
         required=False, min_value=1, max_value=MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE
     )
 

@@ -1,4 +1,4 @@
-"""The one way in: a strict JSON parser (RFC 8259, and API.md *Conventions*)."""
+"""The one way in: a strict JSON parser (RFC 8259, and docs/api.md)."""
 
 import json
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 
 class StrictJSONParser(BaseParser):
-    """``application/json`` in UTF-8 only; any other type or charset is a 415."""
+    """``application/json`` in UTF-8 only; any other type, charset or coding is a 415."""
 
     media_type = "application/json"
 
@@ -63,9 +63,14 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        charset = _charset_of(media_type or "")
-        if charset not in {"", "utf-8", "utf8"}:
-            raise UnsupportedMediaType(media_type or "")
+        sent = media_type or ""
+        coded = (parser_context or {})["request"].headers.get("Content-Encoding", "identity")
+        if (
+            sent.partition(";")[0].strip().lower() != self.media_type
+            or _charset_of(sent) not in {"", "utf-8", "utf8"}
+            or coded.strip().lower() != "identity"
+        ):
+            raise UnsupportedMediaType(sent)
         return parse_strict(stream.read())
 
 

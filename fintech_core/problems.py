@@ -23,6 +23,7 @@ from fintech_core.exceptions import (
     TooManyRequests,
 )
 from fintech_core.middleware import current_request_id
+from fintech_core.renderers import JSONRenderer
 from fintech_core.sqlstates import LOCK_NOT_AVAILABLE, is_connection_lost, sqlstate_of
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,11 @@ def problem(
 
 
 def problem_of(error: DomainError, *, request_id: str | None = None) -> dict[str, Any]:
-    """The problem details of a domain error."""
+    """The problem details of a domain error; a 400 always names a field."""
+    facts = dict(error.facts)
+    if error.status == 400:
+        facts.setdefault("errors", {error.field: [error.detail]})
+        facts.setdefault("codes", {error.field: [error.code]})
     return problem(
         error.status,
         error.code,
@@ -62,7 +67,7 @@ def problem_of(error: DomainError, *, request_id: str | None = None) -> dict[str
         error.detail,
         retryable=error.retryable,
         request_id=request_id,
-        **error.facts,
+        **facts,
     )
 
 
@@ -72,6 +77,9 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
     An exception nobody foresaw becomes a bare 500 and is logged with its stack.
     """
     set_rollback()
+    if (request := context.get("request")) is not None:
+        # Whatever the view serves otherwise (a schema, a page): an error is JSON.
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_TYPE
     headers: dict[str, str] = {}
     if isinstance(exc, OperationalError | InterfaceError) or is_connection_lost(exc):
         exc = _domain_error_of_database_error(exc)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -23,11 +24,19 @@ from fintech_core.wsgi import application as wsgi_application
 # A body has this long to arrive, and is never larger than the largest that any view takes.
 BODY_SECONDS = 10.0
 BODY_BYTES = 12 * 1024 * 1024
+# An answer is begun within this, whatever the database does; each piece of a long one is taken in time.
+ANSWER_SECONDS = 20.0
 SEND_SECONDS = 30.0
 
 _REFUSALS = {
+    400: ("incomplete_body", "The body ended before its Content-Length."),
     408: ("request_timeout", "The body did not arrive in time."),
+    411: ("length_required", "Send the body with a Content-Length."),
     413: ("body_too_large", "The body is too large."),
+    503: (
+        "outcome_unknown",
+        "No answer in time; repeat the request with the same idempotency key.",
+    ),
 }
 
 
@@ -44,16 +53,29 @@ class BufferedApplication:
             _refuse(scope, protocol, status, time.perf_counter() - started)
             return
         loop = asyncio.get_running_loop()
-        environ = _environ(scope, body)
-        await loop.run_in_executor(self._threads, _respond, environ, protocol, loop)
+        running = loop.run_in_executor(self._threads, _run, _environ(scope, body))
+        await asyncio.wait({running}, timeout=ANSWER_SECONDS)
+        if not running.done():
+            # The thread goes on and cleans up after itself; its answer has nobody left to hear it.
+            _refuse(scope, protocol, 503, time.perf_counter() - started)
+            return
+        answer = running.result()
+        if answer.pieces is None:
+            protocol.response_bytes(answer.status, answer.headers, answer.content)
+        else:
+            await loop.run_in_executor(self._threads, _stream, protocol, answer, loop)
 
 
 async def _receive(scope: Any, protocol: Any) -> tuple[int, bytes]:
-    """The body, or the status that refuses it."""
+    """The body, or the status that refuses it.
+
+    Granian ends a body in silence where its sender breaks off, so only a length tells that it is whole
+    (RFC 9112, section 8): a body without one is refused.
+    """
     length = scope.headers.get("content-length")
-    if length is None and "transfer-encoding" not in scope.headers:
-        return 0, b""
-    if length is not None and (not length.isdigit() or int(length) > BODY_BYTES):
+    if length is None:
+        return (411, b"") if "transfer-encoding" in scope.headers else (0, b"")
+    if not length.isdigit() or int(length) > BODY_BYTES:
         return 413, b""
     # wait() needs no task of its own to be cancelled in, which Granian's scheduler does not give.
     reading = asyncio.ensure_future(_read(protocol))
@@ -61,18 +83,15 @@ async def _receive(scope: Any, protocol: Any) -> tuple[int, bytes]:
     if not reading.done():
         reading.cancel()
         return 408, b""
-    if reading.exception() is not None:
-        return 408, b""  # The sender went away.
-    body = reading.result()
-    return (413, b"") if body is None else (0, body)
+    if reading.exception() is not None or len(reading.result()) != int(length):
+        return 400, b""
+    return 0, reading.result()
 
 
-async def _read(protocol: Any) -> bytes | None:
+async def _read(protocol: Any) -> bytes:
     body = bytearray()
     async for chunk in protocol:
         body += chunk
-        if len(body) > BODY_BYTES:
-            return None
     return bytes(body)
 
 
@@ -82,7 +101,7 @@ def _refuse(scope: Any, protocol: Any, status: int, seconds: float) -> None:
 
     request_id = request_id_for(scope.headers.get("x-request-id") or "")
     code, title = _REFUSALS[status]
-    body = problem(status, code, title, retryable=status == 408, request_id=request_id)
+    body = problem(status, code, title, retryable=status in {408, 503}, request_id=request_id)
     headers = [
         ("content-type", PROBLEM_TYPE),
         ("x-request-id", request_id),
@@ -127,14 +146,24 @@ def _environ(scope: Any, body: bytes) -> dict[str, Any]:
             environ[key] = value
         elif key != "CONTENT_LENGTH" and "_" not in name:
             key = f"HTTP_{key}"
-            environ[key] = f"{environ[key]},{value}" if key in environ else value
+            environ[key] = f"{environ[key]}, {value}" if key in environ else value
     if scope.authority and "HTTP_HOST" not in environ:
         environ["HTTP_HOST"] = scope.authority
     return environ
 
 
-def _respond(environ: dict[str, Any], protocol: Any, loop: asyncio.AbstractEventLoop) -> None:
-    """Run the application in this thread and hand its answer to the server."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the application answered: whole, or in pieces that are still to be made."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    content: bytes
+    pieces: HttpResponseBase | None
+
+
+def _run(environ: dict[str, Any]) -> _Answer:
+    """Run the application in this thread."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(
@@ -144,33 +173,29 @@ def _respond(environ: dict[str, Any], protocol: Any, loop: asyncio.AbstractEvent
         return lambda _: None
 
     response = wsgi_application(environ, start_response)
+    [(line, headers)] = started
+    if response.streaming:
+        return _Answer(int(line[:3]), headers, b"", response)
     try:
-        [(line, headers)] = started
-        status = int(line[:3])
-        if response.streaming:
-            _stream(protocol, status, headers, response, loop)
-        else:
-            content = b"" if environ["REQUEST_METHOD"] == "HEAD" else b"".join(response)
-            protocol.response_bytes(status, headers, content)
+        content = b"" if environ["REQUEST_METHOD"] == "HEAD" else b"".join(response)
     finally:
         response.close()
+    return _Answer(int(line[:3]), headers, content, None)
 
 
-def _stream(
-    protocol: Any,
-    status: int,
-    headers: list[tuple[str, str]],
-    response: HttpResponseBase,
-    loop: asyncio.AbstractEventLoop,
-) -> None:
+def _stream(protocol: Any, answer: _Answer, loop: asyncio.AbstractEventLoop) -> None:
     """Send a long answer piece by piece, no faster than the client takes it."""
-    transport = protocol.response_stream(status, headers)
+    transport = protocol.response_stream(answer.status, answer.headers)
+    assert answer.pieces is not None  # noqa: S101  # nosec B101 - the caller looked
 
     async def send(piece: bytes) -> None:
         await transport.send_bytes(piece)
 
-    for piece in response:
-        asyncio.run_coroutine_threadsafe(send(bytes(piece)), loop).result(SEND_SECONDS)
+    try:
+        for piece in answer.pieces:
+            asyncio.run_coroutine_threadsafe(send(bytes(piece)), loop).result(SEND_SECONDS)
+    finally:
+        answer.pieces.close()
 
 
 application = BufferedApplication(settings.WEB_THREADS)

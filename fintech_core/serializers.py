@@ -7,16 +7,21 @@ money or a person must not be guessed.
 import re
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from fintech_core.money import AMOUNT_TEXT
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 # Controls that reorder or hide text on a screen (Unicode TR 36): an operator must see what is there.
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_AMOUNT = re.compile(r"(0|[1-9][0-9]{0,11})(\.[0-9]+)?", re.ASCII)
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -59,9 +64,10 @@ class QuerySerializer(StrictSerializer):
 
 
 class TextField(serializers.CharField):
-    """Text as sent, counted in code points and in UTF-8 bytes (at most four times as many).
+    """Text as sent, of bounded length.
 
-    Only a JSON string is taken; NUL, lone surrogates and bidirectional controls are refused.
+    Only a JSON string is taken; NUL, lone surrogates and bidirectional controls are refused, and blanks
+    alone where the text may not be empty.
     """
 
     default_error_messages = {"bidi": "Text with bidirectional controls is not accepted."}
@@ -76,9 +82,12 @@ class TextField(serializers.CharField):
         value = super().to_internal_value(data)
         if _BIDI.search(value):
             self.fail("bidi")
+        if not self.allow_blank and not value.strip():
+            self.fail("blank")
         return value
 
 
+@extend_schema_field({"type": "string", "pattern": f"^{AMOUNT_TEXT.pattern}$", "example": "50.00"})
 class AmountTextField(TextField):
     """An amount's text, above zero; its decimal places are judged where its currency is known."""
 
@@ -91,7 +100,7 @@ class AmountTextField(TextField):
         super().__init__(max_length=32, **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str) or not _AMOUNT.fullmatch(data):
+        if not isinstance(data, str) or not AMOUNT_TEXT.fullmatch(data):
             self.fail("invalid")
         if not data.strip("0."):
             self.fail("zero")
@@ -142,6 +151,24 @@ class MetadataField(serializers.Field[dict[str, str], Any, dict[str, str], Any])
         return value
 
 
+class WholeNumberField(serializers.IntegerField):
+    """Decimal digits and nothing else: no sign, blank, underscore or other alphabet's digits."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", str(data), re.ASCII):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class TimeField(serializers.DateTimeField):
+    """A moment as RFC 3339 writes it, with its offset: ``2026-01-31T12:00:00Z``."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+            self.fail("invalid", format="2026-01-31T12:00:00Z")
+        return super().to_internal_value(value)
+
+
 class UTCDateTimeField(serializers.DateTimeField):
     """A moment, written as RFC 3339 in UTC ending in ``Z`` with microseconds."""
 
@@ -151,6 +178,4 @@ class UTCDateTimeField(serializers.DateTimeField):
 
 def format_time(moment: Any) -> str:
     """RFC 3339 in UTC with microseconds: ``2026-01-31T12:00:00.000000Z``."""
-    from datetime import UTC
-
     return str(moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))

@@ -35,6 +35,7 @@ if JWT_SIGNING_KEY == SECRET_KEY:
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "" if env.is_production else "localhost,127.0.0.1,[::1]")
 if env.is_production and (not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS):
     env.problem("ALLOWED_HOSTS must name the hosts this service answers for, without '*'.")
+CSRF_FAILURE_VIEW = "fintech_core.views.csrf_failure"
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 
 # Uploaded identity documents and the like; never served by the web server.
@@ -181,7 +182,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# Under half the visibility timeout: a task that is redelivered is not still running (RELIABILITY M11).
+# Under half the visibility timeout: a task that is redelivered is not still running.
 CELERY_TASK_SOFT_TIME_LIMIT = 200
 CELERY_TASK_TIME_LIMIT = 240
 CELERY_TASK_DEFAULT_QUEUE = "upkeep"

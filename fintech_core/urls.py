@@ -2,14 +2,12 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from fintech_core import views
 
 urlpatterns = [
     # Until the web wallet is there, a visitor is shown what the service can do.
-    path("", RedirectView.as_view(pattern_name="docs"), name="home"),
+    path("", views.HomeView.as_view(), name="home"),
     path("api/health/", views.HealthView.as_view(), name="health"),
     path("api/health/live/", views.LiveView.as_view(), name="health-live"),
     path("api/health/ready/", views.ReadyView.as_view(), name="health-ready"),
@@ -17,8 +15,8 @@ urlpatterns = [
     path("api/wallet/", include("wallet.urls")),
     path("api/wallet/", include("transactions.wallet_urls")),
     path("api/transactions/", include("transactions.urls")),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/schema/", views.SchemaView.as_view(), name="schema"),
+    path("api/docs/", views.DocsView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),
 ]
 

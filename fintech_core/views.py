@@ -5,11 +5,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -23,8 +26,12 @@ logger = logging.getLogger(__name__)
 
 
 def _check_database() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+    """On a connection of its own: one that hangs is given up in time, and is nobody else's."""
+    wanted = connection.get_connection_params()
+    for unwanted in ("cursor_factory", "context"):
+        wanted.pop(unwanted, None)
+    with psycopg.connect(**{**wanted, "connect_timeout": 2}, autocommit=True) as own:
+        own.execute("SELECT 1")
 
 
 def _check_cache() -> None:
@@ -34,8 +41,10 @@ def _check_cache() -> None:
 
 
 def _check_broker() -> None:
-    with celery_app.connection_for_write(connect_timeout=1) as broker:
-        broker.ensure_connection(max_retries=0, timeout=2)
+    timeouts = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+    options = timeouts if settings.BROKER_URL.startswith(("redis", "unix")) else {}
+    with celery_app.connection_for_write(connect_timeout=1, transport_options=options) as broker:
+        broker.ensure_connection(max_retries=0, timeout=1)
 
 
 _CHECKS: dict[str, Callable[[], None]] = {
@@ -95,6 +104,37 @@ class ReadyView(HealthView):
     """The process can serve: money needs the database, and only the database."""
 
     checks = ("database",)
+
+
+class HomeView(APIView):
+    """Until the web wallet is there, a visitor is shown what the service can do."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    http_method_names = ("get", "head")
+    schema = None
+
+    def get(self, request: Request) -> Response:
+        return Response(status=302, headers={"Location": reverse("docs")})
+
+
+class SchemaView(SpectacularAPIView):
+    """The OpenAPI schema of everything under ``/api/``."""
+
+    http_method_names = ("get", "head")
+
+
+class DocsView(SpectacularSwaggerView):
+    """The schema as pages to read and try; all of it is served from here."""
+
+    http_method_names = ("get", "head")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's refusal of a form that another site may have sent."""
+    return problem_http_response(
+        problem(403, "csrf_failed", "The form has expired; load the page again.")
+    )
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""The refusals of money operations, in API.md's words.
+"""The refusals of money operations, in the words of docs/api.md.
 
 A ``Decline`` is the answer to a well-formed request that a rule refused: it is recorded under the
 request's idempotency key and replayed like a success. The other errors here use up no key.
@@ -97,6 +97,7 @@ class IdempotencyKeyRequired(DomainError):
 
     status: ClassVar[int] = 400
     code = "idempotency_key_required"
+    field = "idempotency_key"
     title = "Send an Idempotency-Key header or an idempotency_key field."
 
 
@@ -105,6 +106,7 @@ class InvalidIdempotencyKey(DomainError):
 
     status: ClassVar[int] = 400
     code = "invalid_idempotency_key"
+    field = "idempotency_key"
     title = "An idempotency key has 1 to 255 printable ASCII characters, without blanks."
 
 

@@ -1,6 +1,6 @@
 """Whether a transfer may happen: pure decisions on what was read under the locks.
 
-``decide_transfer`` asks in the order that API.md promises and raises the first refusal.
+``decide_transfer`` asks in the order that docs/api.md promises and raises the first refusal.
 """
 
 import datetime

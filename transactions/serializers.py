@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core.money import format_amount
+from fintech_core.money import InvalidMoney, Money, format_amount
 from fintech_core.pagination import PageQueryMixin
 from fintech_core.problems import problem_of
 from fintech_core.serializers import (
@@ -17,6 +18,7 @@ from fintech_core.serializers import (
     QuerySerializer,
     StrictSerializer,
     TextField,
+    TimeField,
     UTCDateTimeField,
     format_time,
 )
@@ -24,7 +26,11 @@ from transactions.idempotency import Answer
 from transactions.instructions import Outcome, Recipient, TransactionRecord
 from transactions.limits import offered_currencies
 from transactions.models import LedgerEntry, TransactionKind, TransactionStatus, reference_of
-from users.identity import normalize_email, normalize_phone
+from users.identity import normalize_phone
+from users.serializers import EmailTextField
+
+# Every status a client may ask for; not all of them can occur yet.
+STATUSES = ("posted", "pending", "declined", "voided", "expired")
 
 
 class CurrencyField(TextField):
@@ -39,16 +45,6 @@ class CurrencyField(TextField):
         return value
 
 
-class RecipientEmailField(TextField):
-    """An email address in any case."""
-
-    def to_internal_value(self, data: Any) -> str:
-        try:
-            return normalize_email(super().to_internal_value(data))
-        except ValueError as error:
-            raise serializers.ValidationError(str(error), code="invalid_email") from None
-
-
 class RecipientPhoneField(TextField):
     """A phone number that begins with ``+`` and the country."""
 
@@ -59,6 +55,11 @@ class RecipientPhoneField(TextField):
             raise serializers.ValidationError(str(error), code="invalid_phone") from None
 
 
+@extend_schema_field({"type": "string", "pattern": "^[!-~]{1,255}$"})
+class IdempotencyKeyField(serializers.JSONField):
+    """Taken as it is: ``transactions.idempotency.read_key`` judges it together with the header."""
+
+
 class TransferSerializer(StrictSerializer):
     """A transfer: exactly one of ``to_user_email``, ``to_phone`` and ``to_wallet`` names who gets it."""
 
@@ -66,7 +67,7 @@ class TransferSerializer(StrictSerializer):
         "one_recipient": "Give exactly one of to_user_email, to_phone and to_wallet."
     }
 
-    to_user_email = RecipientEmailField(required=False, max_length=254)
+    to_user_email = EmailTextField(required=False)
     to_phone = RecipientPhoneField(required=False, max_length=32)
     to_wallet = CanonicalUUIDField(required=False)
     amount = AmountTextField()
@@ -74,8 +75,7 @@ class TransferSerializer(StrictSerializer):
     from_wallet = CanonicalUUIDField(required=False)
     description = TextField(required=False, allow_blank=True, max_length=500)
     metadata = MetadataField(required=False)
-    # Judged by ``transactions.idempotency.read_key``, with the header.
-    idempotency_key = serializers.JSONField(required=False, allow_null=True)
+    idempotency_key = IdempotencyKeyField(required=False, allow_null=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         given = [n for n in ("to_user_email", "to_phone", "to_wallet") if n in attrs]
@@ -84,6 +84,11 @@ class TransferSerializer(StrictSerializer):
             raise serializers.ValidationError(
                 {field: [self.error_messages["one_recipient"]]}, code="one_recipient"
             )
+        if "currency" in attrs:
+            try:
+                Money.parse(attrs["amount"], attrs["currency"])
+            except InvalidMoney as error:
+                raise serializers.ValidationError({"amount": [str(error)]}) from None
         return attrs
 
     def recipient(self) -> Recipient:
@@ -97,7 +102,7 @@ class TransferSerializer(StrictSerializer):
 
 
 class TransactionSerializer(serializers.Serializer[TransactionRecord]):
-    """The schema of a transaction; ``represent_transaction`` writes it."""
+    """A movement of money, or the recorded refusal of one, as one of its sides sees it."""
 
     id = serializers.UUIDField()
     reference = serializers.CharField()
@@ -123,7 +128,7 @@ class TransactionSerializer(serializers.Serializer[TransactionRecord]):
 
 
 class EntrySerializer(serializers.Serializer[LedgerEntry]):
-    """The schema of a ledger entry; ``represent_entries`` writes it."""
+    """What a transaction added to a wallet, and the balance after it."""
 
     sequence = serializers.IntegerField()
     transaction = serializers.UUIDField()
@@ -148,13 +153,14 @@ class BalanceSerializer(serializers.Serializer[Any]):
     balance = serializers.CharField()
     held = serializers.CharField()
     available = serializers.CharField()
+    holds = serializers.ListField(help_text="Open holds; there are none before holds can be made.")
     as_of_sequence = serializers.IntegerField()
 
 
 class BalanceQuery(QuerySerializer):
     """Query parameters of a balance: ``at`` asks for a past moment."""
 
-    at = serializers.DateTimeField(required=False)
+    at = TimeField(required=False)
 
 
 class EntryPageQuery(PageQueryMixin, QuerySerializer):
@@ -165,7 +171,7 @@ class TransactionPageQuery(PageQueryMixin, QuerySerializer):
     """Query parameters of the history."""
 
     kind = serializers.ChoiceField(TransactionKind.choices, required=False)
-    status = serializers.ChoiceField(TransactionStatus.choices, required=False)
+    status = serializers.ChoiceField(STATUSES, required=False)
     wallet = CanonicalUUIDField(required=False)
 
 

@@ -1,4 +1,4 @@
-"""Routes under ``/api/transactions/``; the doubled word is the seed's."""
+"""Routes under ``/api/transactions/``; the doubled word is the contract's."""
 
 from django.urls import path
 

@@ -167,6 +167,7 @@ class BalanceView(APIView):
                 "balance": format_amount(seen.balance, seen.currency),
                 "held": format_amount(seen.held, seen.currency),
                 "available": format_amount(seen.balance - seen.held, seen.currency),
+                "holds": [],
                 "as_of_sequence": seen.as_of_sequence,
             }
         )

@@ -114,6 +114,7 @@ class UserSerializer(serializers.Serializer[User]):
         return get_limits(user)
 
     def get_mfa_enabled(self, user: User) -> bool:
+        # No second factor can be set up yet; the member is here because clients are promised it.
         return False
 
 

@@ -63,7 +63,7 @@ def _serve(servers: Servers, port: int) -> None:
             for service in background:
                 service.spawn()
             outcome.text = "started"
-        say(_welcome(environment, port, has_demo=servers.postgres is not None))
+        say(_welcome(environment, servers.folder, port, has_demo=servers.postgres is not None))
         watch(_supervised(servers, [web, *background]))
     finally:
         stop_together([web, *background])
@@ -93,7 +93,7 @@ def web_server(folder: DataFolder, environment: Mapping[str, str], port: int) ->
         "--http",
         "1",
     ]
-    command += ["--workers", "2", "--backpressure", "1024"]
+    command += ["--workers", environment.get("WEB_WORKERS") or "2", "--backpressure", "1024"]
     command += ["--respawn-failed-workers", "--respawn-interval", "0.5"]
     command += ["--workers-kill-timeout", "3", "--http1-header-read-timeout", "10000"]
     command += ["--log-level", "warning"]
@@ -108,7 +108,17 @@ def worker(folder: DataFolder, environment: Mapping[str, str]) -> Service:
     """
     queues = environment.get("CELERY_QUEUES", "").strip() or "upkeep"
     command = [sys.executable, "-m", "celery", "-A", "fintech_core", "worker", "-Q", queues]
-    command += ["-c", "2", "-n", "fintech@%h", "--without-gossip", "--without-mingle", "-l", "INFO"]
+    processes = environment.get("CELERY_CONCURRENCY") or "2"
+    command += [
+        "-c",
+        processes,
+        "-n",
+        "fintech@%h",
+        "--without-gossip",
+        "--without-mingle",
+        "-l",
+        "INFO",
+    ]
     return _service(folder, environment, "Celery worker", "worker", command, signal.SIGKILL)
 
 
@@ -204,13 +214,15 @@ def _health(environment: Mapping[str, str], port: int) -> tuple[bool, str]:
         return False, f"{error}"
 
 
-def _welcome(environment: Mapping[str, str], port: int, *, has_demo: bool) -> str:
+def _welcome(
+    environment: Mapping[str, str], folder: DataFolder, port: int, *, has_demo: bool
+) -> str:
     """Where everything is, whom to log in as, and something to try."""
     base = f"http://localhost:{port}"
     lines = [
         "",
-        f"  Health         {base}/api/health/",
         f"  API reference  {base}/api/docs/",
+        f"  Health         {base}/api/health/",
         f"  Operations     {base}/admin/",
         "",
     ]
@@ -233,4 +245,5 @@ def _welcome(environment: Mapping[str, str], port: int, *, has_demo: bool) -> st
             "  No demo data is made in a database given by DATABASE_URL.",
             "  Make an account: python3 dev.py manage createsuperuser",
         ]
-    return "\n".join([*lines, "", "  Ctrl-C stops everything.", ""])
+    lines += ["", f"  Logs and data are in {folder.path}. Ctrl-C stops everything.", ""]
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The transfer call as API.md promises it: the seed's request, replays, refusals and hostile bodies."""
+"""The transfer call as docs/api.md promises it: replays, refusals, hostile bodies."""
 
 import json
 import time

@@ -6,8 +6,10 @@ is known. Then what was acknowledged is there, nothing is there twice, and the b
 
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,13 +20,17 @@ import pytest
 from tests.faults.platform import (
     DEMO_RECIPIENT,
     DEMO_USER,
+    ROOT,
+    TRANSFER,
     Platform,
+    descendants,
     new_key,
     running_platform,
     until,
 )
 
 pytestmark = pytest.mark.timeout(240)
+README = ROOT / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +131,91 @@ def test_slow_bodies_do_not_keep_others_waiting(platform: Platform) -> None:
     finally:
         for client in slow:
             client.close()
+
+
+def exchange(platform: Platform, raw: bytes, *, breaks_off: bool = False) -> str:
+    """Send bytes, and break off or not; what comes back until the other side closes."""
+    with socket.create_connection(("127.0.0.1", platform.port), timeout=15) as client:
+        client.sendall(raw)
+        if breaks_off:
+            client.shutdown(socket.SHUT_WR)
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+    return answer.decode()
+
+
+def test_a_request_that_breaks_off_is_not_executed(platform: Platform) -> None:
+    """Its body happens to be a whole document; its length says that it is not all there."""
+    token, before = platform.sign_in(), platform.balance(DEMO_USER)
+    body = json.dumps(
+        {"to_user_email": DEMO_RECIPIENT, "amount": "1.00", "idempotency_key": new_key()}
+    )
+    head = (
+        f"POST {TRANSFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {token}\r\n"
+    )
+    short = f"{head}Content-Length: 500\r\n\r\n{body}"
+    assert " 201 " not in exchange(platform, short.encode(), breaks_off=True)
+    chunked = f"{head}Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n{body}\r\n"
+    assert "HTTP/1.1 411 " in exchange(platform, chunked.encode(), breaks_off=True)
+    both = f"{head}Content-Length: {len(body)}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    assert " 201 " not in exchange(platform, both.encode(), breaks_off=True)
+    assert platform.balance(DEMO_USER) == before
+
+
+def test_a_key_header_that_comes_twice_is_no_key(platform: Platform) -> None:
+    token, key = platform.sign_in(), new_key()
+    body = json.dumps({"to_user_email": DEMO_RECIPIENT, "amount": "1.00"})
+    raw = (
+        f"POST {TRANSFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {token}\r\nIdempotency-Key: {key}\r\nIdempotency-Key: {key}\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+    )
+    assert "invalid_idempotency_key" in exchange(platform, raw.encode())
+
+
+def test_a_body_too_large_is_refused_before_it_is_read(platform: Platform) -> None:
+    head = (
+        f"POST {TRANSFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "X-Request-ID: big-one\r\nContent-Length: 2000000000\r\n\r\n"
+    )
+    answer = exchange(platform, head.encode(), breaks_off=True)
+    assert "HTTP/1.1 413 " in answer
+    assert "x-request-id: big-one" in answer.lower()
+
+
+def test_a_frozen_database_makes_health_degraded_in_time(platform: Platform) -> None:
+    victim = platform.postgres()
+    frozen = [victim, *descendants(victim)]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(10):
+            started = time.monotonic()
+            health = platform.call("GET", "/api/health/")
+            assert (health.status, health.body["checks"]["database"]) == (503, "failed")
+            assert time.monotonic() - started < 6
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    platform.wait_until_healthy()
+
+
+def test_the_readmes_calls_work_as_they_stand(platform: Platform) -> None:
+    """In its own words, but for the port, the token and the key."""
+    blocks = re.findall(r"```\n(curl -X POST .*?)```", README.read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    told = ""
+    for block in blocks:
+        command = block.replace("localhost:8000", f"localhost:{platform.port}")
+        command = command.replace("txn-123", new_key())
+        if "YOUR_ACCESS_TOKEN" in command:
+            command = command.replace("YOUR_ACCESS_TOKEN", json.loads(told)["access"])
+        told = subprocess.run(
+            ["sh", "-c", command], check=True, capture_output=True, text=True
+        ).stdout
+    assert (json.loads(told)["status"], json.loads(told)["amount"]) == ("posted", "50.00")
 
 
 def test_no_secret_reaches_a_log(platform: Platform) -> None:

@@ -1,5 +1,5 @@
 -- Every invariant of the ledger that one look at the tables can show broken; no rows means all hold.
--- One statement sees one moment. Names are those of RELIABILITY 2.1 in docs/invariants.md.
+-- One statement sees one moment. docs/invariants.md explains the names.
 CREATE FUNCTION ledger_violations() RETURNS TABLE (invariant text, subject text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT 'I1 transaction sums to zero', transaction_id::text

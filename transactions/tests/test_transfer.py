@@ -334,20 +334,3 @@ def test_wallets_are_locked_before_anything_is_decided_or_written(statements: li
     [post] = [i for i, text in enumerate(statements) if "post_ledger" in text]
     assert lock < standings < post
     assert 'ORDER BY "wallet_wallet"."id"' in statements[lock]
-
-
-def test_a_deposit_is_credited_once_per_reference() -> None:
-    from fintech_core.money import Money
-    from payments.services import record_deposit
-
-    user = make_payee()
-    amount = Money(Decimal("5.00"), "USD")
-    reference = uuid.uuid4().hex
-    first = record_deposit(provider="test", user=user, amount=amount, reference=reference)
-    again = record_deposit(provider="test", user=user, amount=amount, reference=reference)
-    assert first.id == again.id
-    assert balance_of(user) == "5.00"
-    with pytest.raises(declines.IdempotencyKeyReused):
-        record_deposit(
-            provider="test", user=user, amount=Money(Decimal("6.00"), "USD"), reference=reference
-        )

@@ -1,0 +1,111 @@
+"""What every route has in common: errors in one form whatever is asked, and schema and docs from here."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.contract.test_transfer_over_http import TRANSFER, body_for, require_problem
+from transactions.tests.factories import make_payee, make_payer
+from users.tests.factories import api_client
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+@pytest.mark.parametrize("path", ["/", "/api/docs/", "/api/schema/", "/api/health/"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "PATCH"])
+def test_a_wrong_method_is_a_405_in_json(path: str, method: str) -> None:
+    response = Client(HTTP_HOST="localhost").generic(method, path)
+    require_problem(response, 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("path", ["/nope", "/api/nope/", "/api/health", "/api//health/", "/%00"])
+def test_no_such_route_is_a_404_in_json(path: str) -> None:
+    require_problem(Client(HTTP_HOST="localhost").get(path), 404, "not_found")
+
+
+def test_an_unknown_host_is_a_400_in_json() -> None:
+    require_problem(Client(HTTP_HOST="evil.example").get("/api/wallet/"), 400, "bad_request")
+
+
+def test_a_form_from_elsewhere_is_a_403_in_json() -> None:
+    client = Client(HTTP_HOST="localhost", enforce_csrf_checks=True)
+    require_problem(client.post("/admin/login/", {"username": "x"}), 403, "csrf_failed")
+
+
+def test_an_unforeseen_error_is_a_bare_500(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr("wallet.selectors.get_primary_wallet", fail)
+    response = api_client(make_payee()).get("/api/wallet/")
+    require_problem(response, 500, "internal_error")
+    assert b"secret detail" not in response.content
+
+
+def test_a_visitor_is_led_to_pages_that_need_no_other_host() -> None:
+    client = Client(HTTP_HOST="localhost")
+    assert client.get("/")["Location"] == "/api/docs/"
+    page = client.get("/api/docs/").content.decode()
+    assert "http://" not in page.replace("http://localhost", "")
+    assert "https://" not in page
+
+
+def test_the_schema_is_openapi_3_1_and_names_every_route() -> None:
+    answer = Client(HTTP_HOST="localhost").get(
+        "/api/schema/", headers={"Accept": "application/json"}
+    )
+    schema = json.loads(answer.content)
+    assert schema["openapi"].startswith("3.1")
+    assert {TRANSFER, "/api/auth/login/", "/api/health/", "/api/wallet/"} <= set(schema["paths"])
+
+
+@pytest.mark.parametrize("media_type", ["*/*", "application/*", "application/jsonx"])
+def test_the_content_type_is_exactly_json(media_type: str) -> None:
+    payer, payee = make_payer("10.00"), make_payee()
+    raw = json.dumps(body_for(payee))
+    response = api_client(payer).generic("POST", TRANSFER, raw, content_type=media_type)
+    require_problem(response, 415, "unsupported_media_type")
+
+
+def test_a_coded_body_is_refused() -> None:
+    payer, payee = make_payer("10.00"), make_payee()
+    response = api_client(payer).post(
+        TRANSFER, body_for(payee), format="json", headers={"Content-Encoding": "gzip"}
+    )
+    require_problem(response, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("size", ["1_0", "1.0", "%2010", "٣", "+5", "1e1"])
+def test_a_page_size_is_digits(size: str) -> None:
+    path = f"/api/transactions/transactions/?page_size={size}"
+    require_problem(api_client(make_payee()).get(path), 400, "validation_error")
+
+
+@pytest.mark.parametrize("at", ["2026-11-22", "2026-11-22T00:00:00", "now", "1700000000", "%00"])
+def test_a_moment_has_a_time_and_an_offset(at: str) -> None:
+    user = make_payee()
+    path = f"/api/wallet/wallets/{user.wallet.pk}/balance/?at={at}"
+    require_problem(api_client(user).get(path), 400, "validation_error")
+
+
+def test_a_400_always_names_a_field() -> None:
+    payer, payee = make_payer("10.00"), make_payee()
+    body = {name: value for name, value in body_for(payee).items() if name != "idempotency_key"}
+    client = api_client(payer)
+    problem = require_problem(
+        client.post(TRANSFER, body, format="json"), 400, "idempotency_key_required"
+    )
+    assert list(problem["errors"]) == ["idempotency_key"]
+    problem = require_problem(
+        client.get("/api/transactions/transactions/?cursor=x"), 400, "invalid_cursor"
+    )
+    assert list(problem["errors"]) == ["cursor"]
+
+
+def test_blanks_are_no_reason_and_no_name() -> None:
+    user = make_payee()
+    path = f"/api/wallet/wallets/{user.wallet.pk}/"
+    response = api_client(user).patch(path, {"name": "   "}, format="json")
+    require_problem(response, 400, "validation_error")

@@ -1,0 +1,39 @@
+"""What an applied migration loads never changes: a database that has it would not notice."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+# Every SQL file that a migration loads, and its SHA-256. A new one is added with its migration; an old one is
+# never edited: a new migration replaces what it made.
+LOADED = {
+    "events/sql/audit_trail.sql": (
+        "acb4f3500a580bf9f012d20fe0b39954f63ce27134ad160752fafdca78fa60f0"
+    ),
+    "transactions/sql/ledger.sql": (
+        "891adfddf195c7b387b80a5db3b0f5bbfb173403d532784314f6bc34989ddb9a"
+    ),
+    "transactions/sql/ledger_violations.sql": (
+        "6060a89123e34207662f545349b60b21dd6ba6f4ce2dfa80cbb05aca5d3bfebd"
+    ),
+    "transactions/sql/transfer_reads.sql": (
+        "5b720de614c2e2443ff2210a54a2a296db41a12f761d014ad275453247e1a340"
+    ),
+    "users/sql/live_user.sql": ("1192891a09c8b8fe56c82a9720329ae8de7e45b44aa9aa26ba973ca75bf42d39"),
+}
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_no_loaded_sql_file_was_edited(name: str) -> None:
+    content = (Path(settings.BASE_DIR) / name).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == LOADED[name], "write a new migration instead"
+
+
+def test_every_sql_file_that_a_migration_loads_is_known() -> None:
+    downs = Path(settings.BASE_DIR).glob("*/sql/*.down.sql")
+    loaded = {
+        str(path.relative_to(settings.BASE_DIR)).replace(".down.sql", ".sql") for path in downs
+    }
+    assert loaded == set(LOADED)
