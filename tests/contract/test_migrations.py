@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-# Every SQL file that a migration loads, and its SHA-256. A new one is added with its migration; an old one is
-# never edited: a new migration replaces what it made.
+# Every SQL file that a migration loads, and its SHA-256. A new one is added with its migration; an old
+# one is never edited: a new migration replaces what it made.
 LOADED = {
     "events/sql/audit_trail.sql": (
         "acb4f3500a580bf9f012d20fe0b39954f63ce27134ad160752fafdca78fa60f0"
