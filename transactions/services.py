@@ -177,6 +177,7 @@ def _transfer_all(
     # Rules.
     accounts = {pk: _account(wallet, standings) for pk, wallet in wallets.items()}
     now = _clock(standings, wallets)
+    today = max((s.read_at for s in standings.values()), default=now).date()
     postings: list[Posting] = []
     results: list[Outcome | DomainError] = []
     for instruction, route in zip(instructions, routes, strict=True):
@@ -188,7 +189,7 @@ def _transfer_all(
             if not isinstance(route, _Route):
                 raise route
             _require_active(instruction, route, wallets, standings)
-            posting = _decide_transfer(instruction, route, accounts, standings, now)
+            posting = _decide_transfer(instruction, route, accounts, standings, now, today)
         except DomainError as error:
             results.append(error)
             continue
@@ -236,6 +237,7 @@ def _decide_transfer(
     accounts: dict[uuid.UUID, rules.Account],
     standings: dict[uuid.UUID, Standing],
     now: datetime.datetime,
+    today: datetime.date,
 ) -> Posting:
     source, target = accounts[route.source_id], accounts[route.target_id]
     record = TransactionRecord(
@@ -266,7 +268,7 @@ def _decide_transfer(
             source=source,
             target=target,
             amount=route.amount,
-            today=now.date(),
+            today=today,
         ),
     )
 

@@ -13,7 +13,7 @@ LOADED = {
         "acb4f3500a580bf9f012d20fe0b39954f63ce27134ad160752fafdca78fa60f0"
     ),
     "transactions/sql/ledger.sql": (
-        "891adfddf195c7b387b80a5db3b0f5bbfb173403d532784314f6bc34989ddb9a"
+        "b8591487846a65e5557b8d9800164103519fe2f64d094f2bcc832d4ac437b49d"
     ),
     "transactions/sql/ledger_violations.sql": (
         "6060a89123e34207662f545349b60b21dd6ba6f4ce2dfa80cbb05aca5d3bfebd"

@@ -210,6 +210,16 @@ BEGIN
         PERFORM ledger_refuse('entry_continues_the_chain',
             'an entry belongs to a posted transaction and continues its wallet''s chain');
     END IF;
+    -- A clock that was wrong and was set back must not stop money: then a wallet's last moment is the latest.
+    IF EXISTS (SELECT FROM new_entries e
+               LEFT JOIN transactions_ledgerentry p
+                   ON p.wallet_id = e.wallet_id AND p.sequence = e.sequence - 1
+               WHERE e.created_at > clock_timestamp() + interval '1 minute'
+               GROUP BY e.transaction_id, e.created_at
+               HAVING e.created_at IS DISTINCT FROM max(p.created_at)) THEN
+        PERFORM ledger_refuse('entry_is_not_ahead_of_time',
+            'no entry is dated ahead of the clock, nor of its wallet''s last');
+    END IF;
     IF EXISTS (SELECT FROM new_entries e
                LEFT JOIN wallet_wallet w ON w.id = e.wallet_id
                WHERE w.currency IS DISTINCT FROM e.currency
@@ -230,7 +240,7 @@ END $$;
 
 -- After transactions were inserted: a posted one tells what its entries did. The first takes its amount
 -- (and what else the transaction costs) out of its source, the second brings the amount to its target, and
--- any others are the platform's; all are in its currency. None is dated ahead of the clock.
+-- any others are the platform's; all are in its currency.
 CREATE FUNCTION transactions_are_whole() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
@@ -249,11 +259,6 @@ BEGIN
         PERFORM ledger_refuse('transaction_tells_its_entries',
             'a posted transaction takes its amount from its source, brings it to its target, and'
             ' touches nobody else''s wallet');
-    END IF;
-    IF EXISTS (SELECT FROM new_transactions t
-               WHERE t.created_at > clock_timestamp() + interval '1 minute') THEN
-        PERFORM ledger_refuse('transaction_is_not_ahead_of_time',
-            'no transaction is dated ahead of the clock');
     END IF;
     RETURN NULL;
 END $$;
@@ -296,7 +301,7 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM new_wallets n JOIN old_wallets o ON o.id = n.id
                WHERE n.spent_on < o.spent_on
-                  OR n.spent_on > (clock_timestamp() AT TIME ZONE 'UTC')::date + 1) THEN
+                  OR n.spent_on > o.spent_on AND n.spent_on > (clock_timestamp() AT TIME ZONE 'UTC')::date + 1) THEN
         PERFORM ledger_refuse('spending_window_follows_the_clock',
             'a spending window never goes back, nor ahead of the clock');
     END IF;

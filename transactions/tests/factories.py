@@ -1,12 +1,15 @@
 """Users with money, and transfers between them."""
 
+import datetime
 import uuid
 from decimal import Decimal
 from typing import Any
 
 from fintech_core.money import Money
 from payments.services import record_deposit
+from transactions import services
 from transactions.instructions import Recipient, TransferInstruction
+from transactions.models import Transaction
 from users.models import KycStatus, User
 from wallet.models import Wallet
 
@@ -54,3 +57,34 @@ def balance_of(user: User) -> str:
     """The user's balance as the API writes it."""
     wallet = wallet_of(user)
     return str(wallet.money(wallet.balance))
+
+
+def posted() -> Transaction:
+    """A transfer of 10.00 out of 100.00."""
+    payer, payee = make_payer("100.00"), make_payee()
+    outcome = services.transfer(instruct(payer, payee, "10.00"))
+    return Transaction.objects.select_related("from_wallet", "to_wallet").get(
+        pk=outcome.transaction.id
+    )
+
+
+def asked(like: Transaction, **columns: Any) -> dict[str, Any]:
+    """A new posted transaction of 10.00 between the same wallets, as ``post_ledger()`` takes it."""
+    return {
+        "id": str(uuid.uuid4()),
+        "kind": "transfer",
+        "status": "posted",
+        "amount": "10.00",
+        "currency": "USD",
+        "from_wallet_id": str(like.from_wallet_id),
+        "to_wallet_id": str(like.to_wallet_id),
+        "initiated_by_id": str(like.initiated_by_id),
+        "idempotency_key": uuid.uuid4().hex,
+        "fingerprint": "\\x" + "00" * 32,
+        "description": "",
+        "metadata": {},
+        "decline_code": "",
+        "request_id": "",
+        "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
+        **columns,
+    }

@@ -1,7 +1,5 @@
 """What PostgreSQL refuses in raw SQL: to the owner for the fact's sake, to the application by right."""
 
-import datetime
-import json
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -12,24 +10,14 @@ from django.db import DatabaseError, connection, transaction
 from psycopg.types.json import Jsonb
 
 from fintech_core.sqlstates import constraint_of, sqlstate_of
-from transactions import services
 from transactions.models import LedgerEntry, Transaction
-from transactions.tests.factories import instruct, make_payee, make_payer
+from transactions.tests.factories import asked, posted
 from wallet.models import Wallet, WalletKind
 from wallet.services import open_platform_wallet
 
 pytestmark = pytest.mark.usefixtures("committed")
 
 Owner = psycopg.Connection[Any]
-
-
-def posted() -> Transaction:
-    """A transfer of 10.00 out of 100.00."""
-    payer, payee = make_payer("100.00"), make_payee()
-    outcome = services.transfer(instruct(payer, payee, "10.00"))
-    return Transaction.objects.select_related("from_wallet", "to_wallet").get(
-        pk=outcome.transaction.id
-    )
 
 
 def require_refused(owner: Owner, fact: str, query: str, values: dict[str, Any]) -> None:
@@ -168,28 +156,6 @@ WHOLE = {
 }
 
 
-def asked(like: Transaction, **columns: Any) -> dict[str, Any]:
-    """A new posted transaction of 10.00 between the same wallets, as ``post_ledger()`` takes it."""
-    return {
-        "id": str(uuid.uuid4()),
-        "kind": "transfer",
-        "status": "posted",
-        "amount": "10.00",
-        "currency": "USD",
-        "from_wallet_id": str(like.from_wallet_id),
-        "to_wallet_id": str(like.to_wallet_id),
-        "initiated_by_id": str(like.initiated_by_id),
-        "idempotency_key": uuid.uuid4().hex,
-        "fingerprint": "\\x" + "00" * 32,
-        "description": "",
-        "metadata": {},
-        "decline_code": "",
-        "request_id": "",
-        "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
-        **columns,
-    }
-
-
 def posting(bent: dict[str, str], **columns: Any) -> tuple[str, dict[str, Any]]:
     """The statement and its values: 10.00 from a wallet with 90.00, with some parts bent."""
     old = posted()
@@ -263,7 +229,7 @@ def test_a_bent_posting_is_refused(owner: Owner, fact: str, bent: dict[str, str]
         ("fingerprint_is_sha256", {"fingerprint": "\\x00"}),
         ("entry_continues_the_chain", {"status": "declined", "decline_code": "wallet_frozen"}),
         ("entry_continues_the_chain", {"created_at": "1999-01-01T00:00:00Z"}),
-        ("transaction_is_not_ahead_of_time", {"created_at": "2999-01-01T00:00:00Z"}),
+        ("entry_is_not_ahead_of_time", {"created_at": "2999-01-01T00:00:00Z"}),
         ("transaction_time_is_finite", {"created_at": "infinity"}),
     ],
 )
@@ -305,82 +271,6 @@ def test_a_wallet_is_never_assigned(owner: Owner, mode: str, fact: str, assignme
         f"UPDATE wallet_wallet SET {assignment} WHERE id = %(id)s",
         {"id": row.from_wallet_id},
     )
-
-
-def legs_of(row: Transaction, *legs: tuple[uuid.UUID, str], **columns: Any) -> list[str]:
-    """Arguments of ``post_ledger()``: one transaction of 10.00 between the wallets of ``row``."""
-    row_asked = asked(row, **columns)
-    told = [{"transaction": row_asked["id"], "wallet": str(w), "amount": a} for w, a in legs]
-    return [json.dumps([row_asked]), json.dumps(told), "[]"]
-
-
-def test_a_posting_touches_no_wallet_but_its_two_and_the_platforms() -> None:
-    row, other = posted(), make_payer("500.00")
-    source, target, third = row.from_wallet_id, row.to_wallet_id, other.wallet.pk
-    for legs in (
-        ((source, "200.00"), (target, "10.00"), (third, "-210.00")),
-        ((source, "-90.00"), (target, "10.00"), (third, "80.00")),
-        ((source, "-5.00"), (target, "10.00"), (third, "-5.00")),
-        ((source, "-10.00"), (target, "10.00"), (source, "10.00"), (target, "-10.00")),
-    ):
-        with pytest.raises(DatabaseError) as refusal, transaction.atomic():
-            call_post_ledger(legs_of(row, *legs))
-        assert constraint_of(refusal.value) == "transaction_tells_its_entries"
-
-
-def test_a_platform_fee_may_be_part_of_a_posting() -> None:
-    row = posted()
-    fees = open_platform_wallet(purpose="fees:test", kind=WalletKind.FEES, currency="USD")
-    legs = ((row.from_wallet_id, "-10.50"), (row.to_wallet_id, "10.00"), (fees.pk, "0.50"))
-    call_post_ledger(legs_of(row, *legs))
-
-
-def call_post_ledger(arguments: list[str]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
-
-
-def test_a_leg_without_its_transaction_or_wallet_is_not_dropped_in_silence() -> None:
-    row = posted()
-    legs = ((row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"), (uuid.uuid4(), "0.00"))
-    with pytest.raises(DatabaseError) as refusal, transaction.atomic():
-        call_post_ledger(legs_of(row, *legs))
-    assert constraint_of(refusal.value) == "leg_has_its_transaction_and_wallet"
-
-
-def test_no_entry_leaves_a_users_wallet_below_zero_even_for_a_moment() -> None:
-    row, rich = posted(), make_payer("500.00")
-    first = legs_of(row, (row.from_wallet_id, "-500.00"), (row.to_wallet_id, "500.00"))
-    second = legs_of(
-        row,
-        (rich.wallet.pk, "-500.00"),
-        (row.from_wallet_id, "500.00"),
-        from_wallet_id=str(rich.wallet.pk),
-        to_wallet_id=str(row.from_wallet_id),
-    )
-    both = [json.dumps(json.loads(a) + json.loads(b)) for a, b in zip(first, second, strict=True)]
-    both[0] = both[0].replace('"amount": "10.00"', '"amount": "500.00"')
-    with pytest.raises(DatabaseError) as refusal, transaction.atomic():
-        call_post_ledger(both)
-    assert constraint_of(refusal.value) == "available_is_never_negative"
-
-
-def test_a_role_without_rights_cannot_post(owner: Owner) -> None:
-    arguments = legs_of(posted())
-    role = f"reader_{uuid.uuid4().hex[:8]}"
-    owner.execute(f"CREATE ROLE {role}")
-    owner.execute(f"SET LOCAL ROLE {role}")
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        owner.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
-
-
-@pytest.mark.parametrize("table", ["transactions_transaction", "transactions_ledgerentry"])
-def test_the_tables_can_grow_while_postings_go_on(owner: Owner, table: str) -> None:
-    row = posted()
-    owner.execute(f"ALTER TABLE {table} ADD COLUMN grown numeric NOT NULL DEFAULT 0")
-    arguments = legs_of(row, (row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
-    owner.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
-    assert owner.execute("SELECT * FROM ledger_violations()").fetchall() == []
 
 
 def test_a_balance_cannot_go_back_to_an_older_entry(owner: Owner) -> None:
