@@ -13,13 +13,13 @@ LOADED = {
         "acb4f3500a580bf9f012d20fe0b39954f63ce27134ad160752fafdca78fa60f0"
     ),
     "transactions/sql/ledger.sql": (
-        "b8591487846a65e5557b8d9800164103519fe2f64d094f2bcc832d4ac437b49d"
+        "fb1dc1070f21c7316f2e2dfeab65638ab8fb7013338b007a62793d0fb1cd5f35"
     ),
     "transactions/sql/ledger_violations.sql": (
         "6060a89123e34207662f545349b60b21dd6ba6f4ce2dfa80cbb05aca5d3bfebd"
     ),
     "transactions/sql/transfer_reads.sql": (
-        "5b720de614c2e2443ff2210a54a2a296db41a12f761d014ad275453247e1a340"
+        "8435f168a6f9e2872f2feaaf783c7c860e2d33ba101f38acf61a0ccbab3a8fdb"
     ),
     "users/sql/live_user.sql": ("1192891a09c8b8fe56c82a9720329ae8de7e45b44aa9aa26ba973ca75bf42d39"),
 }

@@ -1,3 +1,7 @@
+DROP TRIGGER spending_window_follows_the_clock ON wallet_wallet;
+DROP TRIGGER held_follows_the_holds ON wallet_wallet;
+DROP TRIGGER sequence_never_goes_back ON wallet_wallet;
+DROP TRIGGER wallet_identity_is_fixed ON wallet_wallet;
 DROP TRIGGER wallets_follow_the_ledger ON wallet_wallet;
 DROP TRIGGER wallets_start_empty ON wallet_wallet;
 DROP TRIGGER wallets_are_kept ON wallet_wallet;
@@ -6,6 +10,7 @@ DROP TRIGGER entries_are_whole ON transactions_ledgerentry;
 DROP TRIGGER ledger_is_append_only ON transactions_transaction;
 DROP TRIGGER ledger_is_append_only ON transactions_ledgerentry;
 DROP FUNCTION wallets_are_kept();
+DROP FUNCTION refuse_change();
 DROP FUNCTION wallets_follow_the_ledger();
 DROP FUNCTION wallets_start_empty();
 DROP FUNCTION transactions_are_whole();

@@ -1,7 +1,9 @@
 -- The ledger: how it is written (post_ledger), and what is refused to everybody, the owner and psql
 -- included. A posting is one statement, so every rule can be checked when that statement ends: no rule
 -- is deferred to the commit, and none is checked row by row. Bodies are bound to the schema (search_path,
--- or parsed when defined), so that no temporary table can stand in for a real one.
+-- or parsed when defined), so that no temporary table can stand in for a real one. Tables are reached by
+-- their indexes: the planner guesses that JSON and transition tables have many rows, and would rather read
+-- all wallets than look up two (enable_seqscan).
 
 -- Exactness -----------------------------------------------------------------------------------------
 
@@ -48,13 +50,13 @@ ALTER TABLE wallet_wallet
 
 -- What an entry's hash covers besides the hash before it: all of its transaction that says what it was,
 -- and the entry. JSON arrays, because their text is unambiguous and depends on no session setting. Plain
--- arguments and no row type, so that the tables can grow.
+-- arguments and no row type, so that the tables can grow. STABLE, as what they call is: so they are inlined.
 CREATE FUNCTION transaction_facts(
     id uuid, kind text, amount numeric, currency text, from_wallet uuid, to_wallet uuid,
     initiated_by uuid, idempotency_key text, fingerprint bytea, description text, metadata jsonb,
     request_id text, client_address inet, created_at timestamptz
 ) RETURNS jsonb
-LANGUAGE sql IMMUTABLE
+LANGUAGE sql STABLE
     RETURN jsonb_build_array(
         id, kind, amount, currency, from_wallet, to_wallet, initiated_by, idempotency_key,
         encode(fingerprint, 'hex'), description, metadata, request_id, host(client_address),
@@ -64,14 +66,16 @@ LANGUAGE sql IMMUTABLE
 CREATE FUNCTION ledger_leaf(
     facts jsonb, leg integer, wallet uuid, sequence bigint, amount numeric, balance_after numeric
 ) RETURNS bytea
-LANGUAGE sql IMMUTABLE
+LANGUAGE sql STABLE
     RETURN convert_to(
         jsonb_build_array(facts, leg, wallet, sequence, amount, balance_after)::text, 'UTF8'
     );
 
 CREATE FUNCTION ledger_chain_step(state bytea, head bytea, leaf bytea) RETURNS bytea
-LANGUAGE sql IMMUTABLE
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
     RETURN sha256(coalesce(state, head) || leaf);
+END $$;
 
 -- Over the entries of one wallet in order: the hash of each, given the wallet's head before them.
 CREATE AGGREGATE ledger_chain(head bytea, leaf bytea) (
@@ -94,7 +98,8 @@ END $$;
 -- rights, since the application's role may not write these tables itself; nobody else may call it.
 CREATE FUNCTION post_ledger(p_transactions jsonb, p_legs jsonb, p_spending jsonb)
 RETURNS TABLE (posted_transaction uuid, posted_wallet uuid, posted_balance numeric)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     written bigint;
@@ -179,7 +184,8 @@ END $$;
 -- After entries were inserted: they make whole transactions that sum to zero, continue the chains of
 -- their wallets, and the wallets have moved with them.
 CREATE FUNCTION entries_are_whole() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
+SET enable_seqscan = off AS $$
 BEGIN
     IF EXISTS (SELECT FROM new_entries GROUP BY transaction_id, currency HAVING sum(amount) <> 0) THEN
         PERFORM ledger_refuse('transaction_sums_to_zero',
@@ -242,7 +248,8 @@ END $$;
 -- (and what else the transaction costs) out of its source, the second brings the amount to its target, and
 -- any others are the platform's; all are in its currency.
 CREATE FUNCTION transactions_are_whole() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
+SET enable_seqscan = off AS $$
 BEGIN
     IF EXISTS (SELECT FROM new_transactions t
                LEFT JOIN transactions_ledgerentry d ON d.transaction_id = t.id AND d.leg = 1
@@ -275,42 +282,28 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- After wallets were updated: whose and in what currency they are is fixed; balance, sequence and head
--- are those of the wallet's newest entry, or as they were; nothing is held without a hold.
+-- After wallets were updated: each stands at the entry its sequence names, or is empty.
 CREATE FUNCTION wallets_follow_the_ledger() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
+SET enable_seqscan = off AS $$
 BEGIN
-    IF (SELECT count(*) FROM new_wallets n JOIN old_wallets o
-            ON (n.id, n.currency, n.kind, n.purpose, n.created_at)
-             = (o.id, o.currency, o.kind, o.purpose, o.created_at)
-           AND n.user_id IS NOT DISTINCT FROM o.user_id)
-       <> (SELECT count(*) FROM old_wallets) THEN
-        PERFORM ledger_refuse('wallet_identity_is_fixed',
-            'the id, owner, kind, purpose and currency of a wallet never change');
-    END IF;
-    IF EXISTS (SELECT FROM new_wallets n JOIN old_wallets o ON o.id = n.id
+    IF EXISTS (SELECT FROM new_wallets w
                LEFT JOIN transactions_ledgerentry e
-                   ON e.wallet_id = n.id AND e.sequence = n.last_sequence
-               WHERE (n.balance, n.last_sequence, n.head_hash)
-                     IS DISTINCT FROM (o.balance, o.last_sequence, o.head_hash)
-                 AND (n.last_sequence <= o.last_sequence
-                      OR e.balance_after IS DISTINCT FROM n.balance
-                      OR e.hash IS DISTINCT FROM n.head_hash)) THEN
+                   ON e.wallet_id = w.id AND e.sequence = w.last_sequence
+               WHERE (w.balance, w.head_hash)
+                     IS DISTINCT FROM (coalesce(e.balance_after, 0), coalesce(e.hash, '\x'::bytea))
+                  OR (e.id IS NULL AND w.last_sequence <> 0)) THEN
         PERFORM ledger_refuse('balance_follows_the_entries',
             'a balance is what the entries add up to; it is never assigned');
     END IF;
-    IF EXISTS (SELECT FROM new_wallets n JOIN old_wallets o ON o.id = n.id
-               WHERE n.spent_on < o.spent_on
-                  OR n.spent_on > o.spent_on AND n.spent_on > (clock_timestamp() AT TIME ZONE 'UTC')::date + 1) THEN
-        PERFORM ledger_refuse('spending_window_follows_the_clock',
-            'a spending window never goes back, nor ahead of the clock');
-    END IF;
-    IF EXISTS (SELECT FROM new_wallets n JOIN old_wallets o ON o.id = n.id
-               WHERE n.held <> o.held) THEN
-        PERFORM ledger_refuse('held_follows_the_holds',
-            'what is held is what the open holds add up to; it is never assigned');
-    END IF;
     RETURN NULL;
+END $$;
+
+-- Refuses what a trigger's WHEN has found; the trigger's name is the fact, its argument the reason.
+CREATE FUNCTION refuse_change() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'check_violation', CONSTRAINT = TG_NAME;
 END $$;
 
 CREATE FUNCTION wallets_are_kept() RETURNS trigger
@@ -336,8 +329,27 @@ CREATE TRIGGER wallets_start_empty AFTER INSERT ON wallet_wallet
     REFERENCING NEW TABLE AS new_wallets
     FOR EACH STATEMENT EXECUTE FUNCTION wallets_start_empty();
 CREATE TRIGGER wallets_follow_the_ledger AFTER UPDATE ON wallet_wallet
-    REFERENCING OLD TABLE AS old_wallets NEW TABLE AS new_wallets
+    REFERENCING NEW TABLE AS new_wallets
     FOR EACH STATEMENT EXECUTE FUNCTION wallets_follow_the_ledger();
+-- What a row alone can tell costs nothing where it holds: the function runs only to refuse.
+CREATE TRIGGER wallet_identity_is_fixed BEFORE UPDATE ON wallet_wallet
+    FOR EACH ROW WHEN (
+        (NEW.id, NEW.user_id, NEW.kind, NEW.purpose, NEW.currency, NEW.created_at)
+        IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.kind, OLD.purpose, OLD.currency, OLD.created_at)
+    ) EXECUTE FUNCTION refuse_change('the id, owner, kind, purpose and currency of a wallet never change');
+CREATE TRIGGER sequence_never_goes_back BEFORE UPDATE ON wallet_wallet
+    FOR EACH ROW WHEN (NEW.last_sequence < OLD.last_sequence)
+    EXECUTE FUNCTION refuse_change('a wallet never goes back to an older entry');
+CREATE TRIGGER held_follows_the_holds BEFORE UPDATE ON wallet_wallet
+    FOR EACH ROW WHEN (NEW.held <> OLD.held)
+    EXECUTE FUNCTION refuse_change('what is held is what the open holds add up to; it is never assigned');
+CREATE TRIGGER spending_window_follows_the_clock BEFORE UPDATE ON wallet_wallet
+    FOR EACH ROW WHEN (
+        NEW.spent_on < OLD.spent_on OR (
+            NEW.spent_on > OLD.spent_on
+            AND NEW.spent_on > (clock_timestamp() AT TIME ZONE 'UTC')::date + 1
+        )
+    ) EXECUTE FUNCTION refuse_change('a spending window never goes back, nor ahead of the clock');
 
 -- Also under session_replication_role = replica.
 ALTER TABLE transactions_ledgerentry ENABLE ALWAYS TRIGGER ledger_is_append_only;
@@ -347,3 +359,7 @@ ALTER TABLE transactions_transaction ENABLE ALWAYS TRIGGER transactions_are_whol
 ALTER TABLE wallet_wallet ENABLE ALWAYS TRIGGER wallets_are_kept;
 ALTER TABLE wallet_wallet ENABLE ALWAYS TRIGGER wallets_start_empty;
 ALTER TABLE wallet_wallet ENABLE ALWAYS TRIGGER wallets_follow_the_ledger;
+ALTER TABLE wallet_wallet ENABLE ALWAYS TRIGGER wallet_identity_is_fixed;
+ALTER TABLE wallet_wallet ENABLE ALWAYS TRIGGER sequence_never_goes_back;
+ALTER TABLE wallet_wallet ENABLE ALWAYS TRIGGER held_follows_the_holds;
+ALTER TABLE wallet_wallet ENABLE ALWAYS TRIGGER spending_window_follows_the_clock;

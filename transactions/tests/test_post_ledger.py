@@ -122,3 +122,20 @@ def test_the_tables_can_grow_while_postings_go_on(owner: Owner, table: str) -> N
     arguments = legs_of(row, (row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
     owner.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
     assert owner.execute("SELECT * FROM ledger_violations()").fetchall() == []
+
+
+def test_a_posting_reads_no_table_from_end_to_end(owner: Owner) -> None:
+    """However small the tables are here, a plan that scans them would be kept when they have grown."""
+    row = posted()
+    arguments = legs_of(row, (row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
+    owner.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
+    owner.execute(
+        "SELECT * FROM transfer_parties(%s, %s, %s, %s), user_standings(%s)",
+        [[row.initiated_by_id], ["a@example.com"], ["+16505550100"], [row.to_wallet_id]]
+        + [[row.initiated_by_id]],
+    )
+    owner.execute("SELECT * FROM transactions_of_keys(%s, %s)", [[row.initiated_by_id], ["k"]])
+    scanned = owner.execute(
+        "SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE seq_scan > 0"
+    ).fetchall()
+    assert scanned == []

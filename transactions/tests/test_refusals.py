@@ -242,7 +242,7 @@ def test_a_bent_transaction_is_refused(owner: Owner, fact: str, columns: dict[st
     ("fact", "assignment"),
     [
         ("balance_follows_the_entries", "balance = balance + 1000"),
-        ("balance_follows_the_entries", "balance = 0, last_sequence = 0, head_hash = ''"),
+        ("sequence_never_goes_back", "balance = 0, last_sequence = 0, head_hash = ''"),
         ("balance_follows_the_entries", "last_sequence = last_sequence + 1"),
         ("balance_follows_the_entries", "head_hash = '\\x00'"),
         ("held_follows_the_holds", "held = 1.00"),
@@ -257,7 +257,7 @@ def test_a_bent_transaction_is_refused(owner: Owner, fact: str, columns: dict[st
         ("wallet_identity_is_fixed", "id = gen_random_uuid()"),
         ("wallet_identity_is_fixed", "user_id = NULL, kind = 'cash', purpose = 'mine'"),
         ("available_is_never_negative", "balance = -1"),
-        ("held_is_never_negative", "held = -1"),
+        ("held_follows_the_holds", "held = -1"),
         ("wallet_amounts_are_exact", "balance = 'NaN'"),
         ("wallet_amounts_are_exact", "balance = 1.001"),
     ],
@@ -278,7 +278,7 @@ def test_a_balance_cannot_go_back_to_an_older_entry(owner: Owner) -> None:
     first = LedgerEntry.objects.get(wallet_id=row.from_wallet_id, sequence=1)
     require_refused(
         owner,
-        "balance_follows_the_entries",
+        "sequence_never_goes_back",
         "UPDATE wallet_wallet SET balance = %(balance)s, last_sequence = 1, head_hash = %(hash)s"
         " WHERE id = %(id)s",
         {"balance": first.balance_after, "hash": bytes(first.hash), "id": row.from_wallet_id},
