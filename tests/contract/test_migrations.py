@@ -13,7 +13,7 @@ LOADED = {
         "acb4f3500a580bf9f012d20fe0b39954f63ce27134ad160752fafdca78fa60f0"
     ),
     "transactions/sql/ledger.sql": (
-        "fb1dc1070f21c7316f2e2dfeab65638ab8fb7013338b007a62793d0fb1cd5f35"
+        "4106a933f7944b964087f2817664aa9f6b1eee17b8f61f5211a39ebc65ff2524"
     ),
     "transactions/sql/ledger_violations.sql": (
         "6060a89123e34207662f545349b60b21dd6ba6f4ce2dfa80cbb05aca5d3bfebd"

@@ -103,6 +103,10 @@ SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     written bigint;
+    -- As an array they are found by the primary key whatever the planner believes about table sizes.
+    wallets CONSTANT uuid[] := ARRAY(
+        SELECT DISTINCT l.wallet FROM jsonb_to_recordset(p_legs) AS l (wallet uuid)
+    );
 BEGIN
     RETURN QUERY
     WITH asked AS MATERIALIZED (
@@ -119,7 +123,7 @@ BEGIN
                w.balance + sum(l.amount) OVER chain AS balance_after
         FROM ROWS FROM (jsonb_to_recordset(p_legs) AS (transaction uuid, wallet uuid, amount numeric))
              WITH ORDINALITY AS l (transaction, wallet, amount, position)
-        JOIN wallet_wallet w ON w.id = l.wallet
+        JOIN wallet_wallet w ON w.id = l.wallet AND w.id = ANY (wallets)
         WINDOW chain AS (PARTITION BY l.wallet ORDER BY l.position)
     ), hashed AS MATERIALIZED (
         SELECT l.*, a.created_at,
@@ -159,7 +163,7 @@ BEGIN
         LEFT JOIN jsonb_to_recordset(p_spending) AS s (
             wallet uuid, spent_on date, spent_in_day numeric, spent_in_month numeric
         ) ON s.wallet = last.wallet
-        WHERE w.id = last.wallet
+        WHERE w.id = last.wallet AND w.id = ANY (wallets)
     )
     SELECT transaction, wallet, balance_after FROM hashed ORDER BY position;
     GET DIAGNOSTICS written = ROW_COUNT;
