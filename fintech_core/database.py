@@ -112,10 +112,14 @@ def _call_text(function: str, arguments: int) -> sql.Composed:
 
 
 def run_sql_file(app: str, name: str) -> migrations.RunSQL:
-    """A migration step that loads ``<app>/sql/<name>.sql``; going back is ``<name>.down.sql``."""
+    """A migration step that loads ``<app>/sql/<name>.sql``.
+
+    Going back is ``<name>.down.sql``; where there is none the step cannot be undone.
+    """
     folder = Path(settings.BASE_DIR) / app / "sql"
+    down = folder / f"{name}.down.sql"
     return migrations.RunSQL(
-        (folder / f"{name}.sql").read_text(), (folder / f"{name}.down.sql").read_text()
+        (folder / f"{name}.sql").read_text(), down.read_text() if down.exists() else None
     )
 
 
@@ -134,7 +138,7 @@ def grant_application_role(*, using: str, **_: Any) -> None:
         if cursor.fetchone() is None:
             logger.warning("application_role_missing", extra={"role": role})
             return
-        cursor.execute("SELECT to_regclass('transactions_ledgerentry')")
+        cursor.execute("SELECT to_regclass('transactions_ledgerhalt')")
         if cursor.fetchone() == (None,):
             return  # Only a part of the apps is migrated so far.
         cursor.execute(sql.SQL(text).format(role=sql.Identifier(role)).as_string(None))

@@ -272,6 +272,11 @@ LIMITS: dict[int, dict[str, dict[str, str]]] = {
 if DEFAULT_CURRENCY not in LIMITS[0]:
     env.problem(f"DEFAULT_CURRENCY is {DEFAULT_CURRENCY!r}; it must be one of {list(LIMITS[0])}.")
 
+# What operations cost, by kind, tier and currency (transactions/fees.py); what is not listed is free.
+FEES: dict[str, dict[int | str, dict[str, dict[str, str]]]] = {}
+# A wallet of the platform that many transactions touch is kept in so many rows.
+PLATFORM_WALLET_STRIPES = 4
+
 # Asked by the users app for the ``limits`` of a profile: only the ledger knows what is left of them.
 PROFILE_LIMITS = "transactions.selectors.get_limits"
 

@@ -4,11 +4,11 @@ import hashlib
 
 from fintech_core.money import Money
 from transactions import services as transactions
-from transactions.instructions import TransactionRecord
+from transactions.instructions import Request, TransactionRecord
 from users.models import User
 from wallet.models import WalletKind
 from wallet.selectors import get_primary_wallet
-from wallet.services import open_platform_wallet
+from wallet.services import platform_wallet_id
 
 
 def record_deposit(
@@ -18,17 +18,21 @@ def record_deposit(
 
     Raises the ``Decline`` of a deposit that may not be credited (frozen wallet, largest balance).
     """
-    source = open_platform_wallet(
+    source_id = platform_wallet_id(
         purpose=f"cash:{provider}", kind=WalletKind.CASH, currency=amount.currency
     )
     target = get_primary_wallet(user)
     told = f"deposit\n{provider}\n{reference}\n{target.pk}\n{amount}\n{amount.currency}"
-    outcome = transactions.deposit(
-        source=source,
-        target=target,
-        amount=amount,
+    request = Request(
+        caller_id=None,
         idempotency_key=f"deposit:{provider}:{reference}",
         fingerprint=hashlib.sha256(told.encode()).digest(),
+    )
+    outcome = transactions.deposit(
+        source_id=source_id,
+        target_id=target.pk,
+        amount=amount,
+        request=request,
         description=description,
     )
     if outcome.transaction.decline is not None:

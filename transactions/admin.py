@@ -22,7 +22,7 @@ class TransactionAdmin(ReadOnlyAdmin):
     )
     list_filter = ("kind", "status", "currency", "decline_code")
     search_fields = ("=id", "=idempotency_key", "=initiated_by__email")
-    list_select_related = ("from_wallet__user", "to_wallet__user", "initiated_by")
+    list_select_related = ("from_wallet__owner", "to_wallet__owner", "initiated_by")
     ordering = ("-id",)
     show_full_result_count = False
     exclude = ("fingerprint", "amount", "currency")
@@ -45,7 +45,7 @@ class TransactionAdmin(ReadOnlyAdmin):
     def entries_of_transaction(self, transaction: Transaction) -> str:
         return "\n".join(
             f"{entry.leg}: {_with_currency(entry.amount, entry.currency)} → {entry.wallet}"
-            for entry in transaction.entries.select_related("wallet__user").order_by("leg")
+            for entry in transaction.entries.select_related("wallet__owner").order_by("leg")
         )
 
 
@@ -54,7 +54,7 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "wallet", "sequence", "moved", "left", "transaction")
     list_filter = ("currency",)
     search_fields = ("=transaction__id", "=wallet__id")
-    list_select_related = ("wallet__user", "transaction")
+    list_select_related = ("wallet__owner", "transaction")
     ordering = ("-id",)
     show_full_result_count = False
     exclude = ("previous_hash", "hash", "amount", "balance_after")

@@ -22,11 +22,25 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks, under which idempotency key, from where; ``caller_id`` is null for the platform itself.
+
+    ``fingerprint`` is the SHA-256 of the whole request: with the key it tells a retry from a misuse.
+    """
+
+    caller_id: uuid.UUID | None
+    idempotency_key: str
+    fingerprint: bytes
+    request_id: str = ""
+    client_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TransferInstruction:
     """A request to move ``amount`` (its text as sent) from the caller to a recipient.
 
-    ``currency`` and ``source_wallet_id`` default to those of the caller's primary wallet.
-    ``fingerprint`` is the SHA-256 of the whole request: with the key it tells a retry from a misuse.
+    ``currency`` and ``source_wallet_id`` default to those of the caller's primary wallet. With
+    ``hold_for`` the money is only reserved, for at most that long.
     """
 
     caller_id: uuid.UUID
@@ -40,13 +54,26 @@ class TransferInstruction:
     metadata: dict[str, str] = field(default_factory=dict)
     request_id: str = ""
     client_address: str | None = None
+    hold_for: datetime.timedelta | None = None
+
+    @property
+    def request(self) -> Request:
+        """Who asks, and under which key."""
+        return Request(
+            self.caller_id,
+            self.idempotency_key,
+            self.fingerprint,
+            self.request_id,
+            self.client_address,
+        )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TransactionRecord:
-    """A transaction as written, with what an answer needs beside it.
+    """A transaction as it is written, with what an answer needs beside it.
 
-    ``balances_after`` holds, by wallet, the balance each of its entries left.
+    ``balances_after`` holds, by wallet, the balance each of its entries left. ``facts`` are what the answer
+    told beyond the row: of a decline, or of the hold that this opens, captures or ends.
     """
 
     id: uuid.UUID
@@ -59,37 +86,25 @@ class TransactionRecord:
     initiated_by_id: uuid.UUID | None
     idempotency_key: str
     fingerprint: bytes
-    description: str
-    metadata: dict[str, str]
-    decline_code: str
-    decline_facts: dict[str, Any] | None
-    request_id: str
-    client_address: str | None
     created_at: datetime.datetime
+    fee: Decimal = Decimal(0)
+    to_amount: Decimal | None = None
+    to_currency: str = ""
+    parent_id: uuid.UUID | None = None
+    description: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    decline_code: str = ""
+    facts: dict[str, Any] | None = None
+    request_id: str = ""
+    client_address: str | None = None
     from_user_email: str | None = None
     to_user_email: str | None = None
     balances_after: dict[uuid.UUID, Decimal] = field(default_factory=dict)
 
     @property
     def decline(self) -> Decline | None:
-        """The recorded refusal, or None for a posted transaction."""
-        return decline_of(self.decline_code, self.decline_facts) if self.decline_code else None
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """One signed amount for one wallet."""
-
-    wallet_id: uuid.UUID
-    amount: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """A decided transaction and its legs; a declined one has none."""
-
-    transaction: TransactionRecord
-    legs: tuple[Leg, ...] = ()
+        """The recorded refusal, or None."""
+        return decline_of(self.decline_code, self.facts) if self.decline_code else None
 
 
 @dataclass(frozen=True, slots=True)

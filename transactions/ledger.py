@@ -1,70 +1,218 @@
-"""The posting core: the only writer of transactions, entries and balances.
+"""The posting core: the only writer of transactions, entries, balances and holds.
 
-N decided postings are written by one SQL statement, whether N is one or a thousand.
+A ``Journal`` takes decided transactions, one after the other, and computes what they do to the locked
+wallets; ``write()`` hands all of it to PostgreSQL in one statement, whether it is one or a thousand.
 """
 
-import json
-import uuid
-from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
+import orjson
+
 from fintech_core.database import call
-from fintech_core.money import Money
-from transactions.instructions import Posting
-from transactions.limits import Spending
+from fintech_core.fields import uuid7
+from fintech_core.money import format_amount
+from transactions.accounts import Account, HoldRecord, Opened
+from transactions.hashing import entry_hash, transaction_digest
+from transactions.instructions import TransactionRecord
+from transactions.models import TransactionStatus
+from wallet.models import HoldStatus
 
 
-def post(postings: Sequence[Posting], *, spending: dict[uuid.UUID, Spending]) -> None:
-    """Write the postings and move their wallets; fills in each transaction's ``balances_after``.
+class Journal:
+    """What a batch decided, in order; nothing of it is written before ``write()``."""
 
-    The caller holds the locks of every wallet named, in the open transaction. ``spending`` is what the
-    payers' wallets have spent by now. Raises ``IntegrityError`` named for the fact that would not hold:
-    PostgreSQL refuses what is not whole, and nothing is written then.
-    """
-    transactions = [_row(posting) for posting in postings]
-    legs = [
-        {
-            "transaction": str(posting.transaction.id),
-            "wallet": str(leg.wallet_id),
-            "amount": str(Money(leg.amount, posting.transaction.currency)),
-        }
-        for posting in postings
-        for leg in posting.legs
-    ]
-    windows = [
-        {
-            "wallet": str(wallet_id),
-            "spent_on": spent.on.isoformat(),
-            "spent_in_day": str(spent.in_day),
-            "spent_in_month": str(spent.in_month),
-        }
-        for wallet_id, spent in spending.items()
-    ]
-    arguments = (transactions, legs, windows)
-    rows = call("post_ledger", *(json.dumps(argument) for argument in arguments))
-    balances = {posting.transaction.id: posting.transaction.balances_after for posting in postings}
-    for transaction_id, wallet_id, balance in rows:
-        balances[transaction_id][wallet_id] = balance
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._transactions: list[dict[str, Any]] = []
+        self._entries: list[dict[str, Any]] = []
+        self._holds: dict[Any, HoldRecord] = {}
+        self._touched: dict[Any, Account] = {}
+        self._end_expired_holds()
+
+    def __bool__(self) -> bool:
+        return bool(self._transactions)
+
+    def post(self, record: TransactionRecord, *legs: tuple[Account, Decimal]) -> None:
+        """Add a posted transaction: its first leg leaves its source, the second reaches its target.
+
+        Moves the accounts and fills in ``record.balances_after``.
+        """
+        digest = transaction_digest(record)
+        created_at = record.created_at.isoformat()
+        for number, (account, amount) in enumerate(legs, 1):
+            previous = account.head_hash
+            account.sequence += 1
+            account.move(amount)
+            account.last_entry_at = record.created_at
+            account.head_hash = entry_hash(
+                previous,
+                digest,
+                wallet_id=account.id,
+                sequence=account.sequence,
+                leg=number,
+                amount=amount,
+                balance_after=account.balance,
+            )
+            self._entries.append(
+                {
+                    "t": record.id,
+                    "leg": number,
+                    "w": account.id,
+                    "sequence": account.sequence,
+                    "amount": str(amount),
+                    "currency": account.currency,
+                    "balance_after": str(account.balance),
+                    "previous_hash": f"\\x{previous.hex()}",
+                    "hash": f"\\x{account.head_hash.hex()}",
+                    "at": created_at,
+                }
+            )
+            record.balances_after[account.id] = account.balance
+            self.touch(account)
+        self.add(record)
+
+    def add(self, record: TransactionRecord) -> None:
+        """Add a transaction that moves nothing: a decline, a hold that is opened or ended."""
+        self._transactions.append(_row(record))
+
+    def keep(self, hold: HoldRecord) -> None:
+        """Open a hold, or change it to what is given; its wallet reserves what it reserves now."""
+        before = self._opened.holds.get(hold.id)
+        account = self._opened.accounts[hold.wallet_id]
+        account.held += hold.reserved - (before.reserved if before else 0)
+        self._opened.holds[hold.id] = hold
+        self._holds[hold.id] = hold
+        self.touch(account)
+
+    def touch(self, account: Account) -> None:
+        """Write this account, too, and where its owner's limits are counted."""
+        self._touched[account.id] = account
+        self._touched[account.counter.wallet_id] = self._opened.accounts[account.counter.wallet_id]
+
+    def write(self) -> None:
+        """Write all of it in the open transaction, under whose locks the accounts were opened.
+
+        Raises ``IntegrityError`` named for the fact that would not hold: PostgreSQL refuses what is not
+        whole, and nothing is written then.
+        """
+        arguments = (
+            self._transactions,
+            self._entries,
+            [_wallet_row(account) for account in self._touched.values()],
+            [_hold_row(hold) for hold in self._holds.values()],
+        )
+        call("post_ledger", *(orjson.dumps(argument).decode() for argument in arguments))
+
+    def _end_expired_holds(self) -> None:
+        """Give back what expired holds of the opened wallets reserve, before anything is decided."""
+        for hold in list(self._opened.holds.values()):
+            if hold.status == HoldStatus.OPEN and hold.expires_at <= self._opened.read_at:
+                self.add(_expiry_of(hold, self._opened))
+                self.end(hold, HoldStatus.EXPIRED)
+
+    def _give_back(self, hold: HoldRecord) -> None:
+        """What was not captured counts for the limits of its day and month no more."""
+        counter = self._opened.accounts[hold.wallet_id].counter
+        counter.spending = counter.spending.minus(hold.remaining, made_on=hold.created_at.date())
+
+    def end(self, hold: HoldRecord, status: HoldStatus) -> HoldRecord:
+        """End an open hold: what it still reserves is available again. Returns it as it is then."""
+        ended = hold.ended(status, self._opened.read_at)
+        self._give_back(hold)
+        self.keep(ended)
+        return ended
+
+    def capture(
+        self, hold: HoldRecord, amount: Decimal, fee: Decimal, *, final: bool
+    ) -> HoldRecord:
+        """Let a part of an open hold go, and with ``final`` end it. Returns it as it is then."""
+        captured = replace(
+            hold,
+            captured_amount=hold.captured_amount + amount,
+            captured_fee=hold.captured_fee + fee,
+        )
+        if final or not captured.remaining:
+            self._give_back(captured)
+            captured = captured.ended(HoldStatus.CAPTURED, self._opened.read_at)
+        self.keep(captured)
+        return captured
 
 
-def _row(posting: Posting) -> dict[str, Any]:
-    record = posting.transaction
-    return {
-        "id": str(record.id),
+def _expiry_of(hold: HoldRecord, opened: Opened) -> TransactionRecord:
+    return TransactionRecord(
+        id=uuid7(),
+        kind=hold.kind,
+        status=TransactionStatus.EXPIRED,
+        amount=hold.remaining,
+        currency=hold.currency,
+        from_wallet_id=hold.wallet_id,
+        to_wallet_id=hold.to_wallet_id,
+        initiated_by_id=None,
+        idempotency_key=f"expire {hold.id}",
+        fingerprint=hold.id.bytes * 2,
+        created_at=opened.read_at,
+        parent_id=hold.id,
+    )
+
+
+def _row(record: TransactionRecord) -> dict[str, Any]:
+    """The transaction as ``post_ledger()`` takes it; what is empty is left out."""
+    row: dict[str, Any] = {
+        "id": record.id,
         "kind": record.kind,
         "status": record.status,
-        "amount": str(Money(record.amount, record.currency)),
+        "amount": str(record.amount),
         "currency": record.currency,
-        "from_wallet_id": str(record.from_wallet_id),
-        "to_wallet_id": str(record.to_wallet_id),
-        "initiated_by_id": str(record.initiated_by_id) if record.initiated_by_id else None,
+        "fee": str(record.fee),
+        "from_wallet_id": record.from_wallet_id,
+        "to_wallet_id": record.to_wallet_id,
+        "initiated_by_id": record.initiated_by_id,
         "idempotency_key": record.idempotency_key,
         "fingerprint": f"\\x{record.fingerprint.hex()}",
-        "description": record.description,
-        "metadata": record.metadata,
-        "decline_code": record.decline_code,
-        "decline_facts": record.decline_facts,
-        "request_id": record.request_id,
-        "client_address": record.client_address,
-        "created_at": record.created_at.isoformat(),
+        "created_at": record.created_at,
     }
+    if record.to_amount is not None:
+        row |= {"to_amount": str(record.to_amount), "to_currency": record.to_currency}
+    for name in ("parent_id", "description", "metadata", "decline_code", "facts", "request_id"):
+        if value := getattr(record, name):
+            row[name] = value
+    if record.client_address:
+        row["client_address"] = record.client_address
+    return row
+
+
+def _wallet_row(account: Account) -> dict[str, Any]:
+    """The wallet as it is afterwards; with what was spent where that is counted in its own row."""
+    row: dict[str, Any] = {
+        "id": account.id,
+        "balance": str(account.balance),
+        "held": str(account.held),
+        "last_sequence": account.sequence,
+        "head_hash": f"\\x{account.head_hash.hex()}",
+        "last_entry_at": account.last_entry_at,
+    }
+    if account.counter.wallet_id == account.id:
+        spending = account.counter.spending
+        row["spent_on"] = spending.on
+        row["spent_in_day"] = str(spending.in_day)
+        row["spent_in_month"] = str(spending.in_month)
+    return row
+
+
+def _hold_row(hold: HoldRecord) -> dict[str, Any]:
+    places = {name: format_amount(getattr(hold, name), hold.currency) for name in _HOLD_AMOUNTS}
+    return {
+        "id": hold.id,
+        "wallet_id": hold.wallet_id,
+        "status": hold.status,
+        "currency": hold.currency,
+        "expires_at": hold.expires_at,
+        "created_at": hold.created_at,
+        "closed_at": hold.closed_at,
+        **places,
+    }
+
+
+_HOLD_AMOUNTS = ("amount", "fee", "captured_amount", "captured_fee")

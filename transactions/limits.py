@@ -61,6 +61,18 @@ class Spending:
         """With one more amount spent."""
         return Spending(self.on, self.in_day + amount, self.in_month + amount)
 
+    def minus(self, amount: Decimal, *, made_on: datetime.date) -> "Spending":
+        """With an amount that was counted on that day and is not spent after all; it is taken out of the
+        windows that it was counted in, never below zero."""
+        in_day = amount if made_on == self.on else Decimal(0)
+        same_month = (made_on.year, made_on.month) == (self.on.year, self.on.month)
+        in_month = amount if same_month else Decimal(0)
+        return Spending(
+            self.on,
+            max(self.in_day - in_day, Decimal(0)),
+            max(self.in_month - in_month, Decimal(0)),
+        )
+
     def remaining(self, limits: Limits) -> dict[str, Decimal]:
         """What each limit still allows, by its name; never below zero."""
         return {

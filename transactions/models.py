@@ -6,6 +6,7 @@ constraints here stands in ``transactions/sql/ledger.sql``.
 
 import base64
 import uuid
+from decimal import Decimal
 from typing import ClassVar
 
 from django.conf import settings
@@ -28,10 +29,18 @@ class TransactionKind(models.TextChoices):
 
 
 class TransactionStatus(models.TextChoices):
-    """``posted`` has moved money; ``declined`` is a refusal kept for its idempotency key."""
+    """What a transaction did; as it is stored, and never changed.
+
+    ``posted`` has moved money; ``declined`` is a refusal kept for its idempotency key; ``pending`` has
+    opened a hold; ``voided`` and ``expired`` have ended one, their ``parent``. What became of a pending
+    one is told by its hold (``shown_status``).
+    """
 
     POSTED = "posted"
     DECLINED = "declined"
+    PENDING = "pending"
+    VOIDED = "voided"
+    EXPIRED = "expired"
 
 
 class Transaction(models.Model):
@@ -47,21 +56,48 @@ class Transaction(models.Model):
     status = models.CharField(max_length=8, choices=TransactionStatus.choices)
     amount = AmountField()
     currency = models.CharField(max_length=3)
-    from_wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="outgoing", db_index=False)
-    to_wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="incoming", db_index=False)
-    initiated_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+    # What it costs the payer beyond ``amount``, in the same currency.
+    fee = AmountField(default=Decimal(0))
+    # What reaches the target of a conversion; null where that is ``amount``.
+    to_amount = AmountField(null=True)
+    to_currency = models.CharField(max_length=3, blank=True)
+    # References are checked by statement, not by row (docs/decisions/0011): ``db_constraint=False``.
+    from_wallet = models.ForeignKey(
+        Wallet, models.PROTECT, related_name="outgoing", db_index=False, db_constraint=False
     )
-    idempotency_key = models.CharField(max_length=255)
+    to_wallet = models.ForeignKey(
+        Wallet, models.PROTECT, related_name="incoming", db_index=False, db_constraint=False
+    )
+    # The hold that it captures or ends, or the transaction that it gives back.
+    parent = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        related_name="children",
+        db_index=False,
+        db_constraint=False,
+    )
+    initiated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    # A caller's has no blank; what the platform derives from one has (``scope`` of instructions.py).
+    idempotency_key = models.CharField(max_length=360)
     fingerprint = models.BinaryField(max_length=32)
     description = models.CharField(max_length=500, blank=True)
     metadata = models.JSONField(default=dict)
     decline_code = models.CharField(max_length=40, blank=True)
-    # What the refusal told beyond its code, so that a retry is told the same.
-    decline_facts = models.JSONField(null=True)
+    # What the answer told beyond this row, so that a retry is told the same.
+    facts = models.JSONField(null=True)
     request_id = models.CharField(max_length=128, blank=True)
     client_address = models.GenericIPAddressField(null=True)
     created_at = models.DateTimeField()
+    # How the hashes of its entries are made: 1 is SQL's ledger_leaf(), 2 is ``transactions.hashing``.
+    hash_scheme = models.PositiveSmallIntegerField(default=2, db_default=2)
 
     class Meta:
         constraints: ClassVar = [
@@ -82,10 +118,28 @@ class Transaction(models.Model):
                 condition=Q(status=TransactionStatus.DECLINED) ^ Q(decline_code=""),
                 name="declined_exactly_with_a_decline_code",
             ),
+            models.CheckConstraint(
+                condition=Q(to_amount__isnull=True, to_currency="")
+                | (Q(to_amount__gt=0, kind="conversion") & ~Q(to_currency=F("currency"))),
+                name="only_a_conversion_changes_currency",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["posted", "declined", "pending"]) | Q(parent__isnull=False),
+                name="what_ends_a_hold_names_it",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind__in=["reversal"]) | Q(parent__isnull=False),
+                name="reversal_names_its_original",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["from_wallet", "id"], name="transaction_by_source"),
             models.Index(fields=["to_wallet", "id"], name="transaction_by_target"),
+            models.Index(
+                fields=["parent", "id"],
+                condition=Q(parent__isnull=False),
+                name="transaction_by_parent",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -111,11 +165,13 @@ class LedgerEntry(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     transaction = models.ForeignKey(
-        Transaction, models.PROTECT, related_name="entries", db_index=False
+        Transaction, models.PROTECT, related_name="entries", db_index=False, db_constraint=False
     )
-    # 1 is what leaves ``from_wallet``, 2 what reaches ``to_wallet``.
+    # 1 is what leaves ``from_wallet``, 2 what reaches ``to_wallet``; the others are the platform's.
     leg = models.PositiveSmallIntegerField()
-    wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="entries", db_index=False)
+    wallet = models.ForeignKey(
+        Wallet, models.PROTECT, related_name="entries", db_index=False, db_constraint=False
+    )
     sequence = models.BigIntegerField()
     amount = AmountField()
     currency = models.CharField(max_length=3)
@@ -137,3 +193,26 @@ class LedgerEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} {self.currency} #{self.sequence} of {self.wallet_id}"
+
+
+class LedgerHalt(models.Model):
+    """Postings are stopped, because the books were found not to agree, until an operator clears it."""
+
+    reason = models.TextField()
+    raised_at = models.DateTimeField(auto_now_add=True)
+    cleared_at = models.DateTimeField(null=True)
+    cleared_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+"
+    )
+    cleared_because = models.TextField(blank=True)
+
+    class Meta:
+        permissions: ClassVar = [("clear_halt", "Can let postings go on after the books disagreed")]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["id"], condition=Q(cleared_at__isnull=True), name="halt_that_stands"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.raised_at:%Y-%m-%d %H:%M} {self.reason}"

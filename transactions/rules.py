@@ -1,14 +1,14 @@
-"""Whether a transfer may happen: pure decisions on what was read under the locks.
+"""Whether money may move: pure decisions on what was read under the locks.
 
-``decide_transfer`` asks in the order that docs/api.md promises and raises the first refusal.
+Each asks in the order that docs/api.md promises and raises the first refusal; none moves anything but what
+an owner has spent.
 """
 
 import datetime
-import uuid
-from dataclasses import dataclass
 from decimal import Decimal
 
 from fintech_core.money import Money
+from transactions.accounts import Account
 from transactions.declines import (
     BalanceLimitExceeded,
     CurrencyMismatch,
@@ -19,70 +19,49 @@ from transactions.declines import (
     WalletClosed,
     WalletFrozen,
 )
-from transactions.limits import Limits, Spending, limits_of
 from wallet.models import WalletStatus
 
 
-@dataclass(slots=True)
-class Account:
-    """A locked wallet while a batch is decided: each decision sees what the ones before it left."""
-
-    wallet_id: uuid.UUID
-    owner_id: uuid.UUID | None
-    currency: str
-    status: str
-    balance: Decimal
-    held: Decimal
-    spending: Spending
-    tier: int
-    is_platform: bool
-
-    @property
-    def available(self) -> Decimal:
-        return self.balance - self.held
-
-    @property
-    def limits(self) -> Limits:
-        return limits_of(self.tier, self.currency)
-
-
 def decide_transfer(
-    *, source: Account, target: Account, amount: Money, today: datetime.date
+    *, source: Account, target: Account, amount: Money, fee: Decimal, today: datetime.date
 ) -> None:
     """Let the amount move from source to target, or raise the first refusal that applies.
 
     Order: wallet state, currency, self, KYC, limits, funds, the target's room. After this the posting
-    must succeed. Moves the accounts, so that the next decision of a batch sees it.
+    must succeed. What an owner moves between own wallets is not sent: it needs no identity check and
+    counts for no limit.
     """
-    _require_open(source, target)
-    if not source.currency == target.currency == amount.currency:
-        raise CurrencyMismatch
-    if source.owner_id == target.owner_id:
+    require_open(source, target)
+    _require_currency(amount, source, target)
+    if source.id == target.id:
         raise SelfTransfer
-    if source.tier < 1:
-        raise KycRequired
-    source.spending = source.spending.at(today)
-    _require_limits(source, amount)
-    if source.available < amount.amount:
-        raise InsufficientFunds
+    if source.owner_id != target.owner_id:
+        if source.tier < 1:
+            raise KycRequired
+        _count_spending(source, amount, today)
+    _require_funds(source, amount.amount + fee)
     # Last, so that nobody learns a balance by asking with money that is not there.
-    _require_room(target, amount)
-    source.spending = source.spending.plus(amount.amount)
-    source.balance -= amount.amount
-    target.balance += amount.amount
+    require_room(target, amount.amount, source)
+    if source.owner_id != target.owner_id:
+        source.counter.spending = source.counter.spending.plus(amount.amount)
 
 
 def decide_deposit(*, source: Account, target: Account, amount: Money) -> None:
     """Let money come in from a platform wallet: no limit but the target's largest balance."""
-    _require_open(source, target)
-    if not source.currency == target.currency == amount.currency:
-        raise CurrencyMismatch
-    _require_room(target, amount)
-    source.balance -= amount.amount
-    target.balance += amount.amount
+    require_open(source, target)
+    _require_currency(amount, source, target)
+    require_room(target, amount.amount, source)
 
 
-def _require_open(*accounts: Account) -> None:
+def decide_reversal(*, source: Account, target: Account, amount: Money) -> None:
+    """Let money go back where it came from: no limit of the payer's, but only what is there."""
+    require_open(source, target)
+    _require_funds(source, amount.amount)
+    require_room(target, amount.amount, source)
+
+
+def require_open(*accounts: Account) -> None:
+    """Neither frozen nor closed."""
     for account in accounts:
         if account.status == WalletStatus.FROZEN:
             raise WalletFrozen
@@ -90,23 +69,33 @@ def _require_open(*accounts: Account) -> None:
             raise WalletClosed
 
 
-def _require_limits(source: Account, amount: Money) -> None:
+def _require_currency(amount: Money, *accounts: Account) -> None:
+    if any(account.currency != amount.currency for account in accounts):
+        raise CurrencyMismatch
+
+
+def _count_spending(source: Account, amount: Money, today: datetime.date) -> None:
+    """The day's and the month's limits allow the amount."""
+    source.counter.spending = source.counter.spending.at(today)
     limits = source.limits
-    for name, remaining in source.spending.remaining(limits).items():
+    for name, remaining in source.counter.spending.remaining(limits).items():
         if amount.amount > remaining:
             raise LimitExceeded(
                 limit=name,
-                limit_amount=str(_money(source, getattr(limits, name))),
-                remaining=str(_money(source, remaining)),
+                limit_amount=str(Money(getattr(limits, name), source.currency)),
+                remaining=str(Money(remaining, source.currency)),
                 currency=source.currency,
             )
 
 
-def _money(account: Account, amount: Decimal) -> Money:
-    """The amount in the account's currency."""
-    return Money(amount, account.currency)
+def _require_funds(source: Account, amount: Decimal) -> None:
+    if not source.is_platform and source.available < amount:
+        raise InsufficientFunds
 
 
-def _require_room(target: Account, amount: Money) -> None:
-    if not target.is_platform and target.balance + amount.amount > target.limits.largest_balance:
+def require_room(target: Account, amount: Decimal, source: Account | None = None) -> None:
+    """All wallets of the target's owner in this currency together stay within the largest balance."""
+    if target.is_platform or (source is not None and source.owner_id == target.owner_id):
+        return
+    if target.counter.total + amount > target.limits.largest_balance:
         raise BalanceLimitExceeded

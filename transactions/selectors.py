@@ -2,7 +2,7 @@
 
 import datetime
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ from django.db.models import F, Q, QuerySet
 from fintech_core.database import call
 from fintech_core.exceptions import NotFound
 from fintech_core.money import format_amount
-from transactions.instructions import Recipient, TransactionRecord
+from transactions.instructions import TransactionRecord
 from transactions.limits import Spending, limits_of
 from transactions.models import LedgerEntry, Transaction, TransactionStatus
 from users.models import User
@@ -21,66 +21,13 @@ from wallet.models import Wallet
 from wallet.selectors import get_primary_wallet, get_wallet_of
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What a user may do, as of ``read_at`` on the database's clock."""
-
-    user_id: uuid.UUID
-    email: str
-    is_active: bool
-    tier: int
-    read_at: datetime.datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """A wallet that a transfer names, and its currency."""
-
-    wallet_id: uuid.UUID
-    currency: str
-
-
-def find_parties(
-    *, callers: Collection[uuid.UUID], recipients: Collection[Recipient]
-) -> tuple[dict[uuid.UUID, list[Party]], dict[Recipient, Party]]:
-    """The callers' own wallets, and the recipients' (active users by email, verified phone or wallet)."""
-    rows = call(
-        "transfer_parties",
-        list(callers),
-        [recipient.email for recipient in recipients if recipient.email],
-        [recipient.phone for recipient in recipients if recipient.phone],
-        [recipient.wallet_id for recipient in recipients if recipient.wallet_id],
-    )
-    sources: dict[uuid.UUID, list[Party]] = {}
-    targets: dict[Recipient, Party] = {}
-    for sought_by, sought, wallet_id, currency in rows:
-        party = Party(wallet_id, currency)
-        if sought_by == "caller":
-            sources.setdefault(uuid.UUID(sought), []).append(party)
-        elif sought_by == "email":
-            targets[Recipient(email=sought)] = party
-        elif sought_by == "phone":
-            targets[Recipient(phone=sought)] = party
-        else:
-            targets[Recipient(wallet_id=wallet_id)] = party
-    return sources, targets
-
-
-def get_standings(user_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Standing]:
-    """The users' standings, read in one query; call it after their wallets' locks were got."""
-    return {row[0]: Standing(*row) for row in call("user_standings", list(set(user_ids)))}
-
-
-def find_by_keys(
-    keys: Iterable[tuple[uuid.UUID | None, str]],
+def records_by_key(
+    transaction_ids: Sequence[uuid.UUID],
 ) -> dict[tuple[uuid.UUID | None, str], TransactionRecord]:
-    """The transactions that already own these (caller, idempotency key) pairs."""
-    wanted = list(set(keys))
-    callers, texts = [caller for caller, _ in wanted], [key for _, key in wanted]
-    ids = [row[0] for row in call("transactions_of_keys", callers, texts)]
-    if not ids:
+    """These transactions by (caller, idempotency key)."""
+    if not transaction_ids:
         return {}
-    found = records_of(list(transactions_with_parties().filter(pk__in=ids)))
+    found = records_of(list(transactions_with_parties().filter(pk__in=transaction_ids)))
     return {(record.initiated_by_id, record.idempotency_key): record for record in found}
 
 
@@ -92,7 +39,7 @@ def is_recorded(transaction_id: uuid.UUID) -> bool:
 def transactions_with_parties() -> QuerySet[Transaction]:
     """Transactions with the email addresses of both wallets' owners."""
     return Transaction.objects.annotate(
-        from_user_email=F("from_wallet__user__email"), to_user_email=F("to_wallet__user__email")
+        from_user_email=F("from_wallet__owner__email"), to_user_email=F("to_wallet__owner__email")
     )
 
 
@@ -118,7 +65,11 @@ def records_of(rows: Sequence[Any]) -> list[TransactionRecord]:
             description=row.description,
             metadata=row.metadata,
             decline_code=row.decline_code,
-            decline_facts=row.decline_facts,
+            facts=row.facts,
+            fee=row.amount * 0 + row.fee,
+            to_amount=row.to_amount,
+            to_currency=row.to_currency,
+            parent_id=row.parent_id,
             request_id=row.request_id,
             client_address=row.client_address,
             created_at=row.created_at,
@@ -151,7 +102,7 @@ def get_transaction_of(user: User, transaction_id: uuid.UUID) -> TransactionReco
 def list_entries_of(wallet: Wallet) -> QuerySet[LedgerEntry]:
     """The wallet's entries, with their transaction and its parties."""
     return LedgerEntry.objects.filter(wallet_id=wallet.pk).select_related(
-        "transaction__from_wallet__user", "transaction__to_wallet__user"
+        "transaction__from_wallet__owner", "transaction__to_wallet__owner"
     )
 
 

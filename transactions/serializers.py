@@ -237,7 +237,7 @@ def represent_entries(entries: Sequence[LedgerEntry]) -> list[dict[str, Any]]:
 def _represent_entry(entry: LedgerEntry) -> dict[str, Any]:
     transaction = entry.transaction
     is_source = entry.wallet_id == transaction.from_wallet_id
-    other = (transaction.to_wallet if is_source else transaction.from_wallet).user
+    other = (transaction.to_wallet if is_source else transaction.from_wallet).owner
     return {
         "sequence": entry.sequence,
         "transaction": str(transaction.pk),

@@ -1,7 +1,8 @@
 """The one place where wallet rows are locked, and the order in which: by id.
 
-Everybody who will change a wallet, or decide by it, takes its lock here first. Two that need the same
-wallets then queue instead of deadlocking. ``FOR NO KEY UPDATE`` lets rows that reference a wallet be
+Everybody who will change a wallet, or decide by it, takes its lock first: here, or by the ledger's
+``open_accounts()``, which locks in the same order. Two that need the same wallets then queue instead of
+deadlocking. ``FOR NO KEY UPDATE`` lets rows that reference a wallet be
 inserted meanwhile; ``FOR UPDATE`` would deadlock with them.
 """
 
@@ -28,7 +29,7 @@ def lock_wallets_of(user_id: uuid.UUID) -> None:
     """Lock all wallets of a user, so that no transfer decides while the user's standing changes."""
     list(
         Wallet.objects.select_for_update(no_key=True, of=("self",))
-        .filter(user_id=user_id)
+        .filter(owner_id=user_id)
         .order_by("pk")
         .values_list("pk")
     )

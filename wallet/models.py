@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from fintech_core.fields import AmountField, uuid7
 from fintech_core.money import Money
@@ -19,6 +20,8 @@ class WalletKind(models.TextChoices):
     CASH = "cash", "cash at a provider"
     FEES = "fees", "fees earned"
     SUSPENSE = "suspense", "not yet attributed"
+    EXCHANGE = "exchange", "bought and sold in conversions"
+    ROUNDING = "rounding", "left over by rounding"
 
 
 class WalletStatus(models.TextChoices):
@@ -32,11 +35,24 @@ class Wallet(models.Model):
 
     ``balance``, ``last_sequence`` and ``head_hash`` are those of the wallet's last ledger entry and
     change only with entries; PostgreSQL refuses any other write to them, whoever asks. Of ``balance``,
-    ``held`` is reserved and the rest is ``available``, which is never below zero in a user's wallet.
+    ``held`` is reserved by open holds and the rest is ``available``, which in a user's wallet is never
+    below zero, or below what its overdraft limit allows.
+
+    A user's limits in one currency are counted at one wallet of that currency, the first: the others
+    name it as ``limits_wallet``, and whoever moves one of them holds the lock of that one, too.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    # The owner of a primary wallet; null for the platform's.
+    # Whose it is; null for the platform's.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="wallets",
+        editable=False,
+    )
+    # The owner again, in the one wallet that is theirs from the start.
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
         on_delete=models.PROTECT,
@@ -56,6 +72,16 @@ class Wallet(models.Model):
         max_length=8, choices=WalletStatus.choices, default=WalletStatus.ACTIVE, editable=False
     )
     status_reason = models.CharField(max_length=500, blank=True, editable=False)
+    limits_wallet = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="pots",
+        editable=False,
+    )
+    # How far below zero ``available`` may go; null where that was never allowed.
+    overdraft_limit = AmountField(null=True, editable=False)
 
     balance = AmountField(default=Decimal(0), editable=False)
     held = AmountField(default=Decimal(0), editable=False)
@@ -72,17 +98,39 @@ class Wallet(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        permissions: ClassVar = [("freeze_wallet", "Can freeze and unfreeze wallets")]
+        permissions: ClassVar = [
+            ("freeze_wallet", "Can freeze and unfreeze wallets"),
+            ("set_overdraft", "Can set how far below zero a wallet may go"),
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=Q(balance__gte=F("held")) | ~Q(kind=WalletKind.USER),
+                condition=Q(balance__gte=F("held") - Coalesce("overdraft_limit", Decimal(0)))
+                | ~Q(kind=WalletKind.USER),
                 name="available_is_never_negative",
             ),
             models.CheckConstraint(condition=Q(held__gte=0), name="held_is_never_negative"),
             models.CheckConstraint(
-                condition=Q(kind=WalletKind.USER, user__isnull=False, purpose="")
-                | (Q(user__isnull=True) & ~Q(kind=WalletKind.USER) & ~Q(purpose="")),
+                condition=Q(overdraft_limit__isnull=True)
+                | Q(overdraft_limit__gte=0, kind=WalletKind.USER),
+                name="overdraft_limit_is_a_users_and_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=WalletStatus.CLOSED) | Q(balance=0, held=0),
+                name="closed_wallet_is_empty",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=WalletKind.USER, owner__isnull=False, purpose="")
+                | (Q(owner__isnull=True) & ~Q(kind=WalletKind.USER) & ~Q(purpose="")),
                 name="wallet_is_a_users_or_the_platforms",
+            ),
+            models.CheckConstraint(
+                condition=Q(user__isnull=True) | Q(user=F("owner")),
+                name="primary_wallet_is_its_owners",
+            ),
+            models.UniqueConstraint(
+                fields=["owner", "currency"],
+                condition=Q(limits_wallet__isnull=True, owner__isnull=False),
+                name="limits_are_counted_once_per_owner_and_currency",
             ),
             models.CheckConstraint(
                 condition=Q(kind__in=WalletKind.values, status__in=WalletStatus.values),
@@ -96,7 +144,7 @@ class Wallet(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user or self.purpose} · {self.name} {self.currency}"
+        return f"{self.owner or self.purpose} · {self.name} {self.currency}"
 
     @property
     def available(self) -> Decimal:
@@ -107,3 +155,66 @@ class Wallet(models.Model):
     def money(self, amount: Decimal) -> Money:
         """The amount in this wallet's currency."""
         return Money(amount, self.currency)
+
+
+class HoldStatus(models.TextChoices):
+    """``open`` reserves money; the others say how it ended and never change again."""
+
+    OPEN = "open"
+    CAPTURED = "captured"
+    VOIDED = "voided"
+    EXPIRED = "expired"
+
+
+class Hold(models.Model):
+    """Money of a wallet that is reserved for a pending transaction, whose id it shares.
+
+    Of ``amount`` and its ``fee``, parts are captured (they left the wallet) until the rest is released:
+    by a final capture, a void or an expiry. Written by ``transactions.ledger`` alone; PostgreSQL keeps
+    ``Wallet.held`` equal to what the open holds still reserve, and ``captured_amount`` to what the
+    captures posted (``transactions/sql/ledger_rules.sql``). An open hold past ``expires_at`` reserves
+    nothing any more, whether or not it was swept yet.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="holds", db_index=False)
+    status = models.CharField(max_length=8, choices=HoldStatus.choices)
+    amount = AmountField()
+    fee = AmountField()
+    currency = models.CharField(max_length=3)
+    captured_amount = AmountField()
+    captured_fee = AmountField()
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(amount__gt=0, fee__gte=0)
+                & Q(captured_amount__gte=0, captured_amount__lte=F("amount"))
+                & Q(captured_fee__gte=0, captured_fee__lte=F("fee")),
+                name="no_more_is_captured_than_is_held",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=HoldStatus.OPEN, closed_at__isnull=True)
+                | Q(
+                    status__in=[HoldStatus.CAPTURED, HoldStatus.VOIDED, HoldStatus.EXPIRED],
+                    closed_at__isnull=False,
+                ),
+                name="hold_is_open_or_closed_at_a_time",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["wallet", "expires_at"],
+                condition=Q(status=HoldStatus.OPEN),
+                name="open_hold_by_wallet",
+            ),
+            models.Index(
+                fields=["expires_at"], condition=Q(status=HoldStatus.OPEN), name="open_hold_by_expiry"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.amount} {self.currency}"

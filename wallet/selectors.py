@@ -11,7 +11,7 @@ from wallet.models import Wallet
 
 def list_wallets_of(user: User) -> QuerySet[Wallet]:
     """The user's own wallets."""
-    return Wallet.objects.filter(user_id=user.pk)
+    return Wallet.objects.filter(owner_id=user.pk)
 
 
 def get_primary_wallet(user: User) -> Wallet:

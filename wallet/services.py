@@ -1,5 +1,6 @@
 """Opening, naming and freezing wallets. None of it touches a balance."""
 
+import functools
 import uuid
 
 from django.conf import settings
@@ -22,7 +23,7 @@ class InvalidWalletState(DomainError):
 
 def open_primary_wallet(*, user: User) -> Wallet:
     """The user's one primary wallet, in the platform's default currency, empty."""
-    return Wallet.objects.create(user=user, currency=settings.DEFAULT_CURRENCY)
+    return Wallet.objects.create(user=user, owner=user, currency=settings.DEFAULT_CURRENCY)
 
 
 def open_platform_wallet(*, purpose: str, kind: WalletKind, currency: str) -> Wallet:
@@ -33,10 +34,16 @@ def open_platform_wallet(*, purpose: str, kind: WalletKind, currency: str) -> Wa
     return wallet
 
 
+@functools.cache
+def platform_wallet_id(*, purpose: str, kind: WalletKind, currency: str) -> uuid.UUID:
+    """The id of ``open_platform_wallet()``, remembered: it never changes."""
+    return open_platform_wallet(purpose=purpose, kind=kind, currency=currency).pk
+
+
 @transaction.atomic(durable=True)
 def rename_wallet(*, wallet_id: uuid.UUID, owner_id: uuid.UUID, name: str) -> Wallet:
     """Give an own wallet another name. Raises ``NotFound`` where it is not the owner's."""
-    wallet = Wallet.objects.filter(pk=wallet_id, user_id=owner_id).first()
+    wallet = Wallet.objects.filter(pk=wallet_id, owner_id=owner_id).first()
     if wallet is None:
         raise NotFound
     wallet.name = name

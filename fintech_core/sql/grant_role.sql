@@ -8,7 +8,11 @@ REVOKE UPDATE, DELETE, TRUNCATE ON events_auditrecord FROM {role};
 -- The ledger is written by post_ledger() alone, which runs with its owner's rights.
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON transactions_ledgerentry, transactions_transaction
     FROM {role};
-GRANT EXECUTE ON FUNCTION post_ledger(jsonb, jsonb, jsonb) TO {role};
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON wallet_hold FROM {role};
+GRANT EXECUTE ON FUNCTION post_ledger(json, json, json, json) TO {role};
 -- Of a wallet it changes what is not the ledger's; it needs some UPDATE right to lock rows.
 REVOKE UPDATE, DELETE, TRUNCATE ON wallet_wallet FROM {role};
-GRANT UPDATE (name, status, status_reason) ON wallet_wallet TO {role};
+GRANT UPDATE (name, status, status_reason, overdraft_limit) ON wallet_wallet TO {role};
+-- A halt of the postings is raised and cleared, never removed.
+REVOKE UPDATE, DELETE, TRUNCATE ON transactions_ledgerhalt FROM {role};
+GRANT UPDATE (cleared_at, cleared_by_id, cleared_because) ON transactions_ledgerhalt TO {role};

@@ -1,0 +1,193 @@
+"""Transfers between users, one or a thousand in one commit; and the holds that transfers may begin as."""
+
+import datetime
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+
+from fintech_core.database import exactly_once
+from fintech_core.exceptions import DomainError, InvalidInput
+from fintech_core.fields import uuid7
+from fintech_core.money import InvalidMoney, Money
+from transactions import rules
+from transactions.accounts import Account, HoldRecord, Opened, open_accounts
+from transactions.declines import (
+    CallerInactive,
+    Decline,
+    RecipientNotFound,
+    SourceWalletNotFound,
+)
+from transactions.fees import fee_of
+from transactions.instructions import Outcome, TransactionRecord, TransferInstruction
+from transactions.ledger import Journal
+from transactions.models import TransactionKind, TransactionStatus
+from transactions.selectors import records_by_key
+from transactions.services.recording import KEYS, declined, fee_wallets, replay
+from wallet.models import HoldStatus
+
+
+def transfer_many(instructions: Sequence[TransferInstruction]) -> list[Outcome | DomainError]:
+    """Transfers in order, in one commit and a constant number of statements; each with its own outcome.
+
+    A later one may spend what an earlier one brings. One that is refused does not touch its neighbours.
+    """
+    return exactly_once(partial(_transfer_all, instructions, fee_wallets()), keys=KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """From which wallet to which, and how much: what a transfer's words mean."""
+
+    source: Account
+    target: Account
+    amount: Money
+
+
+def _transfer_all(
+    instructions: Sequence[TransferInstruction], fees: dict[str, uuid.UUID]
+) -> list[Outcome | DomainError]:
+    # Lock: the wallets, and with them all that is decided by.
+    opened = _open(instructions, fees)
+    # Replay: settled under the lock and before the rules, so that a retry gets the first answer even
+    # when the wallet is empty or frozen, or the recipient gone, by now.
+    found = records_by_key(opened.known_transactions)
+    journal = Journal(opened)
+    results: list[Outcome | DomainError] = []
+    for instruction in instructions:
+        key = (instruction.caller_id, instruction.idempotency_key)
+        try:
+            route = _route(instruction, opened)
+            if key in found and _is_answered(instruction, route, found[key]):
+                results.append(replay(found[key], instruction.fingerprint))
+                continue
+            if not isinstance(route, _Route):
+                raise route
+            # Rules, and what they allow goes to the journal.
+            record = _decide(instruction, route, opened, fees, journal)
+        except DomainError as error:
+            results.append(error)
+            continue
+        found[key] = record
+        results.append(Outcome(record))
+    # Ledger. From here on nothing may fail but the database itself.
+    if journal:
+        journal.write()
+    return results
+
+
+def _open(instructions: Sequence[TransferInstruction], fees: dict[str, uuid.UUID]) -> Opened:
+    wallets = [i.source_wallet_id for i in instructions if i.source_wallet_id]
+    wallets += [i.recipient.wallet_id for i in instructions if i.recipient.wallet_id]
+    return open_accounts(
+        wallets=[*wallets, *fees.values()],
+        primaries=[i.caller_id for i in instructions if not i.source_wallet_id],
+        users=[i.caller_id for i in instructions],
+        emails=[i.recipient.email for i in instructions if i.recipient.email],
+        phones=[i.recipient.phone for i in instructions if i.recipient.phone],
+        keys=[(i.caller_id, i.idempotency_key) for i in instructions],
+    )
+
+
+def _route(instruction: TransferInstruction, opened: Opened) -> _Route | DomainError:
+    """What a transfer's words mean, or the first of them that means nothing."""
+    source: Account | None
+    if instruction.source_wallet_id:
+        source = opened.accounts.get(instruction.source_wallet_id)
+    else:
+        source = opened.primaries.get(instruction.caller_id)
+    if source is None or source.owner_id != instruction.caller_id:
+        return SourceWalletNotFound()
+    try:
+        amount = Money.parse(instruction.amount, instruction.currency or source.currency)
+    except InvalidMoney as error:
+        return InvalidInput({"amount": [str(error)]})
+    target = opened.account_of(instruction.recipient)
+    if target is None:
+        return RecipientNotFound()
+    return _Route(source, target, amount)
+
+
+def _is_answered(
+    instruction: TransferInstruction, route: _Route | DomainError, record: TransactionRecord
+) -> bool:
+    """Whether the key decides the answer: always for a retry; for another request only where its wallets
+    were found, since a 400 and a 404 are told before a reused key."""
+    return isinstance(route, _Route) or record.fingerprint == instruction.fingerprint
+
+
+def _decide(
+    instruction: TransferInstruction,
+    route: _Route,
+    opened: Opened,
+    fees: dict[str, uuid.UUID],
+    journal: Journal,
+) -> TransactionRecord:
+    """Judge one transfer and put what becomes of it into the journal: posted, pending or declined."""
+    if not opened.standings[instruction.caller_id].is_active:
+        raise CallerInactive
+    source, target, amount = route.source, route.target, route.amount
+    is_own = source.owner_id == target.owner_id
+    fee = amount.amount * 0
+    if fees and not is_own:
+        fee = fee_of(TransactionKind.TRANSFER, source.tier, amount)
+    record = TransactionRecord(
+        id=uuid7(),
+        kind=TransactionKind.TRANSFER,
+        status=TransactionStatus.POSTED,
+        amount=amount.amount,
+        currency=amount.currency,
+        fee=fee,
+        from_wallet_id=source.id,
+        to_wallet_id=target.id,
+        initiated_by_id=instruction.caller_id,
+        idempotency_key=instruction.idempotency_key,
+        fingerprint=instruction.fingerprint,
+        created_at=opened.moment(source, target),
+        description=instruction.description,
+        metadata=instruction.metadata,
+        request_id=instruction.request_id,
+        client_address=instruction.client_address,
+        from_user_email=opened.email_of(source),
+        to_user_email=opened.email_of(target),
+    )
+    today = opened.read_at.date()
+    try:
+        rules.decide_transfer(source=source, target=target, amount=amount, fee=fee, today=today)
+    except Decline as decline:
+        return declined(record, decline, journal)
+    if instruction.hold_for is not None:
+        return _hold(record, instruction.hold_for, journal)
+    legs = [(source, -(amount.amount + fee)), (target, amount.amount)]
+    if fee:
+        legs.append((opened.accounts[fees[amount.currency]], fee))
+    journal.post(record, *legs)
+    return record
+
+
+def _hold(
+    record: TransactionRecord, hold_for: datetime.timedelta, journal: Journal
+) -> TransactionRecord:
+    """Reserve the amount and its fee instead of moving them."""
+    record.status = TransactionStatus.PENDING
+    expires_at = record.created_at + hold_for
+    record.facts = {"expires_at": expires_at.isoformat()}
+    journal.add(record)
+    journal.keep(
+        HoldRecord(
+            id=record.id,
+            wallet_id=record.from_wallet_id,
+            to_wallet_id=record.to_wallet_id,
+            kind=record.kind,
+            status=HoldStatus.OPEN,
+            amount=record.amount,
+            fee=record.fee,
+            currency=record.currency,
+            captured_amount=Decimal(0),
+            captured_fee=Decimal(0),
+            expires_at=expires_at,
+            created_at=record.created_at,
+        )
+    )
+    return record

@@ -1,0 +1,84 @@
+-- Find, lock and read all that a batch decides by, in one round trip. VOLATILE, so that each statement in it
+-- sees what was committed until then: what is read after the locks were got is what their last holders left.
+--   p_asked  {primaries: [user], emails: [text], phones: [text], wallets: [wallet], users: [user],
+--             keys: [[user|null, key]], holds: [hold]}; a member may be absent
+-- Wallets are those named, the primary ones of the users named by id, address or verified number, and those
+-- where their owners' limits are counted. They are locked in the order of their ids, as everywhere
+-- (wallet/locks.py). Amounts are text: a JSON number would be read as a float.
+CREATE FUNCTION open_accounts(p_asked json) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    wanted uuid[] := ARRAY(SELECT json_array_elements_text(p_asked -> 'wallets')::uuid);
+    people uuid[] := ARRAY(SELECT json_array_elements_text(p_asked -> 'primaries')::uuid);
+    found_wallets json;
+    found_users json;
+    found_pots json;
+    found_keys json;
+    found_holds json;
+    read_at timestamptz;
+BEGIN
+    IF p_asked -> 'emails' IS NOT NULL THEN
+        people := people || ARRAY(SELECT u.id FROM users_user u WHERE u.email = ANY (
+            ARRAY(SELECT json_array_elements_text(p_asked -> 'emails'))));
+    END IF;
+    IF p_asked -> 'phones' IS NOT NULL THEN
+        people := people || ARRAY(SELECT u.id FROM users_user u WHERE u.phone = ANY (
+            ARRAY(SELECT json_array_elements_text(p_asked -> 'phones')))
+            AND u.phone_verified_at IS NOT NULL);
+    END IF;
+    IF cardinality(people) > 0 THEN
+        wanted := wanted || ARRAY(SELECT w.id FROM wallet_wallet w WHERE w.user_id = ANY (people));
+    END IF;
+    wanted := wanted || ARRAY(SELECT w.limits_wallet_id FROM wallet_wallet w
+                              WHERE w.id = ANY (wanted) AND w.limits_wallet_id IS NOT NULL);
+
+    SELECT json_agg(json_build_array(
+        w.id, w.owner_id, w.user_id, w.limits_wallet_id, w.kind, w.purpose, w.currency, w.status,
+        w.balance::text, w.held::text, w.overdraft_limit::text, w.last_sequence,
+        encode(w.head_hash, 'hex'), w.last_entry_at, w.spent_on, w.spent_in_day::text,
+        w.spent_in_month::text)), coalesce(array_agg(w.owner_id), '{}')
+    INTO found_wallets, people
+    FROM (SELECT * FROM wallet_wallet l WHERE l.id = ANY (wanted) ORDER BY l.id FOR NO KEY UPDATE) AS w;
+
+    IF p_asked -> 'users' IS NOT NULL THEN
+        people := people || ARRAY(SELECT json_array_elements_text(p_asked -> 'users')::uuid);
+    END IF;
+    read_at := clock_timestamp();
+    SELECT json_agg(json_build_array(
+        u.id, u.email, CASE WHEN u.phone_verified_at IS NOT NULL THEN u.phone END, u.is_active,
+        CASE WHEN u.kyc_expires_at <= read_at THEN 0 ELSE u.kyc_tier END))
+    INTO found_users
+    FROM users_user u WHERE u.id = ANY (people);
+
+    SELECT json_agg(json_build_array(p.first, p.total)) INTO found_pots
+    FROM (SELECT w.limits_wallet_id AS first, sum(w.balance)::text AS total
+          FROM wallet_wallet w WHERE w.limits_wallet_id = ANY (wanted)
+          GROUP BY w.limits_wallet_id) AS p;
+
+    IF p_asked -> 'keys' IS NOT NULL THEN
+        SELECT json_agg(t.id) INTO found_keys
+        FROM json_array_elements(p_asked -> 'keys') AS k (pair)
+        JOIN transactions_transaction t
+            ON t.initiated_by_id = (k.pair ->> 0)::uuid AND t.idempotency_key = k.pair ->> 1;
+    END IF;
+    IF p_asked -> 'platform_keys' IS NOT NULL THEN
+        SELECT json_agg(t.id) INTO found_keys
+        FROM json_array_elements_text(p_asked -> 'platform_keys') AS k (key)
+        JOIN transactions_transaction t ON t.initiated_by_id IS NULL AND t.idempotency_key = k.key;
+    END IF;
+
+    -- Open holds: those asked for, and those of the wallets that have run out.
+    SELECT json_agg(json_build_array(
+        h.id, h.wallet_id, t.to_wallet_id, t.kind, h.status, h.amount::text, h.fee::text, h.currency,
+        h.captured_amount::text, h.captured_fee::text, h.expires_at, h.created_at, h.closed_at))
+    INTO found_holds
+    FROM wallet_hold h JOIN transactions_transaction t ON t.id = h.id
+    WHERE (h.wallet_id = ANY (wanted) AND h.status = 'open' AND h.expires_at <= read_at)
+       OR (p_asked -> 'holds' IS NOT NULL
+           AND h.id = ANY (ARRAY(SELECT json_array_elements_text(p_asked -> 'holds')::uuid)));
+
+    RETURN json_build_object(
+        'wallets', found_wallets, 'users', found_users, 'pots', found_pots, 'keys', found_keys,
+        'holds', found_holds, 'read_at', read_at)::text;
+END $$;
