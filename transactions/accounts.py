@@ -1,7 +1,8 @@
 """What a decision is made on: wallets that are locked, whose they are, and what they have spent.
 
 ``open_accounts`` finds, locks and reads all of it in one round trip. The objects are then moved as the
-decisions of a batch are taken, so that each sees what the ones before it left; ``ledger.Journal`` writes them.
+decisions of a batch are taken, so that each sees what the ones before it left; ``ledger.Journal`` writes
+them.
 """
 
 import datetime
@@ -83,7 +84,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class HoldRecord:
-    """A hold, and of its transaction what captures repeat. ``status`` is true as of ``opened.read_at``."""
+    """A hold, and of its transaction what captures repeat."""
 
     id: uuid.UUID
     wallet_id: uuid.UUID

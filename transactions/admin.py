@@ -6,7 +6,7 @@ from django.contrib import admin
 
 from fintech_core.admin import ReadOnlyAdmin
 from fintech_core.money import format_amount
-from transactions.models import LedgerEntry, Transaction
+from transactions.models import LedgerEntry, LedgerHalt, Transaction
 
 
 @admin.register(Transaction)
@@ -71,6 +71,12 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="hash")
     def hash_hex(self, entry: LedgerEntry) -> str:
         return bytes(entry.hash).hex()
+
+
+@admin.register(LedgerHalt)
+class LedgerHaltAdmin(ReadOnlyAdmin):
+    list_display = ("raised_at", "reason", "cleared_at", "cleared_by")
+    ordering = ("-id",)
 
 
 def _with_currency(amount: Decimal, currency: str) -> str:

@@ -1,7 +1,7 @@
 """What an operation costs: a schedule in the settings, per kind, tier and currency.
 
-``FEES = {kind: {tier: {currency: {"flat", "percent", "minimum", "maximum"}}}}``, all of them optional decimal
-strings; what is not listed is free. Tier and currency may be ``"*"``.
+``FEES = {kind: {tier: {currency: {"flat", "percent", "minimum", "maximum"}}}}``, all of them optional
+decimal strings; what is not listed is free. Tier and currency may be ``"*"``.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Fee:
     maximum: Decimal | None = None
 
     def of(self, amount: Money) -> Decimal:
-        """What moving the amount costs, in its currency; half of the smallest unit goes to the even one."""
+        """What moving the amount costs, in its currency; halves are rounded to even."""
         exact = self.flat + amount.amount * self.percent / 100
         bounded = max(exact, self.minimum)
         if self.maximum is not None:

@@ -1,7 +1,7 @@
 """The bytes that the ledger's hash chains are made of (hash scheme 2).
 
-The same are made in SQL by ``transaction_digest()`` and ``entry_hash()`` (``sql/posting.sql``), which refuse
-an entry whose hash differs.
+The same are made in SQL by ``transaction_digest()`` and ``entry_hash()`` (``sql/posting.sql``); an entry
+whose hash differs is refused.
 """
 
 import datetime

@@ -72,8 +72,8 @@ class TransferInstruction:
 class TransactionRecord:
     """A transaction as it is written, with what an answer needs beside it.
 
-    ``balances_after`` holds, by wallet, the balance each of its entries left. ``facts`` are what the answer
-    told beyond the row: of a decline, or of the hold that this opens, captures or ends.
+    ``balances_after`` holds, by wallet, the balance each of its entries left. ``facts`` are what the
+    answer told beyond the row: of a decline, or of the hold that this opens, captures or ends.
     """
 
     id: uuid.UUID

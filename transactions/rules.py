@@ -1,7 +1,7 @@
 """Whether money may move: pure decisions on what was read under the locks.
 
-Each asks in the order that docs/api.md promises and raises the first refusal; none moves anything but what
-an owner has spent.
+Each asks in the order that docs/api.md promises and raises the first refusal; none moves anything but
+what an owner has spent.
 """
 
 import datetime

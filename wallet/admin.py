@@ -16,7 +16,7 @@ from fintech_core.admin import (
 )
 from fintech_core.money import format_amount
 from wallet import services
-from wallet.models import Wallet
+from wallet.models import Hold, Wallet
 
 _FREEZE = reason_dialog(
     title="Freeze this wallet",
@@ -34,12 +34,13 @@ _UNFREEZE = reason_dialog(
 class WalletAdmin(ReadOnlyAdmin):
     """Balances are what the entries add up to: there is nothing to edit."""
 
-    list_display = ("__str__", "user", "kind", "status", "money", "money_held", "created_at")
+    list_display = ("__str__", "owner", "kind", "status", "money", "money_held", "created_at")
     list_filter = ("kind", "status", "currency")
-    list_select_related = ("user",)
-    search_fields = ("=id", "user__email", "purpose")
+    list_select_related = ("owner",)
+    search_fields = ("=id", "owner__email", "purpose")
     ordering = ("-id",)
     fields = (
+        "owner",
         "user",
         "kind",
         "purpose",
@@ -94,3 +95,20 @@ class WalletAdmin(ReadOnlyAdmin):
 
         run_service(request, "The wallet", act, done)
         return back_to(request, "wallet_wallet", object_id)
+
+
+@admin.register(Hold)
+class HoldAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "status", "wallet", "reserved", "captured", "expires_at")
+    list_filter = ("status", "currency")
+    list_select_related = ("wallet__owner",)
+    search_fields = ("=id", "=wallet__id")
+    ordering = ("-created_at",)
+
+    @admin.display(description="amount")
+    def reserved(self, hold: Hold) -> str:
+        return f"{format_amount(hold.amount, hold.currency)} {hold.currency}"
+
+    @admin.display(description="captured")
+    def captured(self, hold: Hold) -> str:
+        return f"{format_amount(hold.captured_amount, hold.currency)} {hold.currency}"

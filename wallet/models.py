@@ -212,7 +212,9 @@ class Hold(models.Model):
                 name="open_hold_by_wallet",
             ),
             models.Index(
-                fields=["expires_at"], condition=Q(status=HoldStatus.OPEN), name="open_hold_by_expiry"
+                fields=["expires_at"],
+                condition=Q(status=HoldStatus.OPEN),
+                name="open_hold_by_expiry",
             ),
         ]
 

@@ -7,7 +7,8 @@
 -- (wallet/locks.py). Amounts are text: a JSON number would be read as a float.
 CREATE FUNCTION open_accounts(p_asked json) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     wanted uuid[] := ARRAY(SELECT json_array_elements_text(p_asked -> 'wallets')::uuid);
     people uuid[] := ARRAY(SELECT json_array_elements_text(p_asked -> 'primaries')::uuid);
@@ -30,8 +31,8 @@ BEGIN
     IF cardinality(people) > 0 THEN
         wanted := wanted || ARRAY(SELECT w.id FROM wallet_wallet w WHERE w.user_id = ANY (people));
     END IF;
-    wanted := wanted || ARRAY(SELECT w.limits_wallet_id FROM wallet_wallet w
-                              WHERE w.id = ANY (wanted) AND w.limits_wallet_id IS NOT NULL);
+    wanted := wanted || ARRAY(SELECT coalesce(w.limits_wallet_id, w.id) FROM wallet_wallet w
+                              WHERE w.id = ANY (wanted));
 
     SELECT json_agg(json_build_array(
         w.id, w.owner_id, w.user_id, w.limits_wallet_id, w.kind, w.purpose, w.currency, w.status,
@@ -59,24 +60,27 @@ BEGIN
     IF p_asked -> 'keys' IS NOT NULL THEN
         SELECT json_agg(t.id) INTO found_keys
         FROM json_array_elements(p_asked -> 'keys') AS k (pair)
-        JOIN transactions_transaction t
-            ON t.initiated_by_id = (k.pair ->> 0)::uuid AND t.idempotency_key = k.pair ->> 1;
+        JOIN LATERAL (SELECT id FROM transactions_transaction
+                      WHERE initiated_by_id = (k.pair ->> 0)::uuid AND idempotency_key = k.pair ->> 1
+                      LIMIT 1) t ON true;
     END IF;
     IF p_asked -> 'platform_keys' IS NOT NULL THEN
         SELECT json_agg(t.id) INTO found_keys
         FROM json_array_elements_text(p_asked -> 'platform_keys') AS k (key)
-        JOIN transactions_transaction t ON t.initiated_by_id IS NULL AND t.idempotency_key = k.key;
+        JOIN LATERAL (SELECT id FROM transactions_transaction
+                      WHERE initiated_by_id IS NULL AND idempotency_key = k.key LIMIT 1) t ON true;
     END IF;
 
-    -- Open holds: those asked for, and those of the wallets that have run out.
+    -- Holds: those asked for, and those of the wallets that have run out and are not yet ended.
     SELECT json_agg(json_build_array(
         h.id, h.wallet_id, t.to_wallet_id, t.kind, h.status, h.amount::text, h.fee::text, h.currency,
         h.captured_amount::text, h.captured_fee::text, h.expires_at, h.created_at, h.closed_at))
     INTO found_holds
     FROM wallet_hold h JOIN transactions_transaction t ON t.id = h.id
-    WHERE (h.wallet_id = ANY (wanted) AND h.status = 'open' AND h.expires_at <= read_at)
-       OR (p_asked -> 'holds' IS NOT NULL
-           AND h.id = ANY (ARRAY(SELECT json_array_elements_text(p_asked -> 'holds')::uuid)));
+    WHERE h.id = ANY (
+        ARRAY(SELECT o.id FROM wallet_hold o
+              WHERE o.wallet_id = ANY (wanted) AND o.status = 'open' AND o.expires_at <= read_at)
+        || ARRAY(SELECT json_array_elements_text(p_asked -> 'holds')::uuid));
 
     RETURN json_build_object(
         'wallets', found_wallets, 'users', found_users, 'pots', found_pots, 'keys', found_keys,

@@ -1,14 +1,16 @@
 """Users with money, and transfers between them."""
 
 import datetime
+import json
 import uuid
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from fintech_core.money import Money
 from payments.services import record_deposit
 from transactions import services
-from transactions.instructions import Recipient, TransferInstruction
+from transactions.hashing import entry_hash, transaction_digest
+from transactions.instructions import Recipient, TransactionRecord, TransferInstruction
 from transactions.models import Transaction
 from users.models import KycStatus, User
 from wallet.models import Wallet
@@ -76,15 +78,82 @@ def asked(like: Transaction, **columns: Any) -> dict[str, Any]:
         "status": "posted",
         "amount": "10.00",
         "currency": "USD",
+        "fee": "0.00",
         "from_wallet_id": str(like.from_wallet_id),
         "to_wallet_id": str(like.to_wallet_id),
         "initiated_by_id": str(like.initiated_by_id),
         "idempotency_key": uuid.uuid4().hex,
         "fingerprint": "\\x" + "00" * 32,
-        "description": "",
-        "metadata": {},
-        "decline_code": "",
-        "request_id": "",
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
         **columns,
     }
+
+
+class RawPosting:
+    """Arguments of ``post_ledger()`` as its caller should make them, for rows and legs it should refuse.
+
+    Sequences, balances and hashes follow from what the wallets hold now.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.entries: list[dict[str, Any]] = []
+        self._wallets: dict[uuid.UUID, Wallet] = {}
+
+    def add(self, row: dict[str, Any], *legs: tuple[uuid.UUID, str]) -> Self:
+        """One more transaction with these (wallet, amount) legs."""
+        self.rows.append(row)
+        values = {name: value for name, value in row.items() if value is not None}
+        digest = transaction_digest(
+            TransactionRecord(
+                **values
+                | {
+                    "fingerprint": bytes.fromhex(row["fingerprint"].removeprefix("\\x")),
+                    "created_at": datetime.datetime.fromisoformat(row["created_at"]),
+                }
+            )
+        )
+        for number, (wallet_id, amount) in enumerate(legs, 1):
+            wallet = self._wallets.setdefault(wallet_id, Wallet.objects.get(pk=wallet_id))
+            previous = bytes(wallet.head_hash)
+            wallet.last_sequence += 1
+            wallet.balance += Decimal(amount)
+            wallet.head_hash = entry_hash(
+                previous,
+                digest,
+                wallet_id=wallet_id,
+                sequence=wallet.last_sequence,
+                leg=number,
+                amount=Decimal(amount),
+                balance_after=wallet.balance,
+            )
+            self.entries.append(
+                {
+                    "t": row["id"],
+                    "leg": number,
+                    "w": str(wallet_id),
+                    "sequence": wallet.last_sequence,
+                    "amount": amount,
+                    "currency": wallet.currency,
+                    "balance_after": str(wallet.balance),
+                    "previous_hash": f"\\x{previous.hex()}",
+                    "hash": f"\\x{wallet.head_hash.hex()}",
+                    "at": row["created_at"],
+                }
+            )
+        return self
+
+    @property
+    def arguments(self) -> list[str]:
+        """For ``SELECT post_ledger(%s, %s, %s, %s)``."""
+        wallets = [
+            {
+                "id": str(wallet.pk),
+                "balance": str(wallet.balance),
+                "held": str(wallet.held),
+                "last_sequence": wallet.last_sequence,
+                "head_hash": f"\\x{bytes(wallet.head_hash).hex()}",
+            }
+            for wallet in self._wallets.values()
+        ]
+        return [json.dumps(part) for part in (self.rows, self.entries, wallets, [])]

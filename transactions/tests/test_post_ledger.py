@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection, transaction
 
 from fintech_core.sqlstates import constraint_of
 from transactions.models import Transaction
-from transactions.tests.factories import asked, make_payee, make_payer, posted
+from transactions.tests.factories import RawPosting, asked, make_payee, make_payer, posted
 from wallet.models import WalletKind
 from wallet.services import open_platform_wallet
 
@@ -20,11 +20,12 @@ pytestmark = pytest.mark.usefixtures("committed")
 Owner = psycopg.Connection[Any]
 
 
+POST = "SELECT post_ledger(%s, %s, %s, %s)"
+
+
 def legs_of(row: Transaction, *legs: tuple[uuid.UUID, str], **columns: Any) -> list[str]:
     """Arguments of ``post_ledger()``: one transaction of 10.00 between the wallets of ``row``."""
-    row_asked = asked(row, **columns)
-    told = [{"transaction": row_asked["id"], "wallet": str(w), "amount": a} for w, a in legs]
-    return [json.dumps([row_asked]), json.dumps(told), "[]"]
+    return RawPosting().add(asked(row, **columns), *legs).arguments
 
 
 def test_a_posting_touches_no_wallet_but_its_two_and_the_platforms() -> None:
@@ -45,36 +46,66 @@ def test_a_platform_fee_may_be_part_of_a_posting() -> None:
     row = posted()
     fees = open_platform_wallet(purpose="fees:test", kind=WalletKind.FEES, currency="USD")
     legs = ((row.from_wallet_id, "-10.50"), (row.to_wallet_id, "10.00"), (fees.pk, "0.50"))
-    call_post_ledger(legs_of(row, *legs))
+    call_post_ledger(legs_of(row, *legs, fee="0.50"))
 
 
 def call_post_ledger(arguments: list[str]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
+        cursor.execute(POST, arguments)
 
 
-def test_a_leg_without_its_transaction_or_wallet_is_not_dropped_in_silence() -> None:
+def test_an_entry_of_no_transaction_or_of_no_wallet_is_refused() -> None:
     row = posted()
-    legs = ((row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"), (uuid.uuid4(), "0.00"))
+    legs = ((row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
+    for member in ("t", "w"):
+        bent, stranger = RawPosting().add(asked(row), *legs), str(uuid.uuid4())
+        for entry in bent.entries:
+            entry[member] = stranger
+            entry["sequence"] += 100 * entry["leg"] if member == "w" else 0
+        with pytest.raises(DatabaseError) as refusal, transaction.atomic():
+            call_post_ledger(bent.arguments)
+        facts = {"entry_continues_the_chain", "balance_follows_the_entries"}
+        assert constraint_of(refusal.value) in facts
+
+
+@pytest.mark.parametrize(
+    ("fact", "columns"),
+    [
+        ("transaction_names_a_caller_that_exists", {"initiated_by_id": str(uuid.UUID(int=1))}),
+        ("transaction_names_a_parent_that_exists", {"parent_id": str(uuid.UUID(int=1))}),
+    ],
+)
+def test_a_posting_refers_to_what_exists(fact: str, columns: dict[str, str]) -> None:
+    row = posted()
+    legs = ((row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
     with pytest.raises(DatabaseError) as refusal, transaction.atomic():
-        call_post_ledger(legs_of(row, *legs))
-    assert constraint_of(refusal.value) == "leg_has_its_transaction_and_wallet"
+        call_post_ledger(legs_of(row, *legs, **columns))
+    assert constraint_of(refusal.value) == fact
+
+
+def test_a_decline_refers_to_what_exists() -> None:
+    row = asked(posted(), status="declined", decline_code="wallet_frozen")
+    for member in ("from_wallet_id", "to_wallet_id"):
+        bent = row | {member: str(uuid.uuid4())}
+        with pytest.raises(DatabaseError) as refusal, transaction.atomic():
+            call_post_ledger(RawPosting().add(bent).arguments)
+        assert constraint_of(refusal.value) == "transaction_names_wallets_that_exist"
 
 
 def test_no_entry_leaves_a_users_wallet_below_zero_even_for_a_moment() -> None:
     row, rich = posted(), make_payer("500.00")
-    first = legs_of(row, (row.from_wallet_id, "-500.00"), (row.to_wallet_id, "500.00"))
-    second = legs_of(
-        row,
+    back = {"from_wallet_id": str(rich.wallet.pk), "to_wallet_id": str(row.from_wallet_id)}
+    both = RawPosting()
+    both.add(
+        asked(row, amount="500.00"), (row.from_wallet_id, "-500.00"), (row.to_wallet_id, "500.00")
+    )
+    both.add(
+        asked(row, amount="500.00", **back),
         (rich.wallet.pk, "-500.00"),
         (row.from_wallet_id, "500.00"),
-        from_wallet_id=str(rich.wallet.pk),
-        to_wallet_id=str(row.from_wallet_id),
     )
-    both = [json.dumps(json.loads(a) + json.loads(b)) for a, b in zip(first, second, strict=True)]
-    both[0] = both[0].replace('"amount": "10.00"', '"amount": "500.00"')
     with pytest.raises(DatabaseError) as refusal, transaction.atomic():
-        call_post_ledger(both)
+        call_post_ledger(both.arguments)
     assert constraint_of(refusal.value) == "available_is_never_negative"
 
 
@@ -82,28 +113,32 @@ def test_a_clock_that_was_ahead_and_is_set_back_does_not_stop_money(owner: Owner
     row = posted()
     tables = ("transactions_ledgerentry", "transactions_transaction", "wallet_wallet")
     now = datetime.datetime.now(datetime.UTC)
+    legs = ((row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
+    chain = RawPosting()
 
     def post(moment: datetime.datetime) -> None:
-        legs = ((row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
-        arguments = legs_of(row, *legs, created_at=moment.isoformat())
-        owner.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
+        chain.rows, chain.entries = [], []
+        chain.add(asked(row, created_at=moment.isoformat()), *legs)
+        owner.execute(POST, chain.arguments)
 
     for table in tables:
         owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
     post(now + datetime.timedelta(hours=1))
-    owner.execute(
-        "SET CONSTRAINTS ALL IMMEDIATE"
-    )  # Nothing may be pending on a table that is altered.
     for table in tables:
         owner.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
     post(now + datetime.timedelta(hours=1))
-    for later in (datetime.timedelta(hours=2), datetime.timedelta(0)):
-        with pytest.raises(psycopg.Error) as refusal, owner.transaction():
-            post(now + later)
-        assert refusal.value.diag.constraint_name in {
-            "entry_is_not_ahead_of_time",
-            "entry_continues_the_chain",
-        }
+    with pytest.raises(psycopg.Error) as refusal, owner.transaction():
+        post(now + datetime.timedelta(hours=2))
+    assert refusal.value.diag.constraint_name == "entry_is_not_ahead_of_time"
+
+
+def test_no_entry_is_dated_before_the_one_before_it(owner: Owner) -> None:
+    row = posted()
+    earlier = row.created_at - datetime.timedelta(seconds=1)
+    legs = ((row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
+    with pytest.raises(psycopg.Error) as refusal:
+        owner.execute(POST, legs_of(row, *legs, created_at=earlier.isoformat()))
+    assert refusal.value.diag.constraint_name == "entry_continues_the_chain"
 
 
 def test_a_role_without_rights_cannot_post(owner: Owner) -> None:
@@ -112,7 +147,7 @@ def test_a_role_without_rights_cannot_post(owner: Owner) -> None:
     owner.execute(f"CREATE ROLE {role}")
     owner.execute(f"SET LOCAL ROLE {role}")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        owner.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
+        owner.execute(POST, arguments)
 
 
 @pytest.mark.parametrize("table", ["transactions_transaction", "transactions_ledgerentry"])
@@ -120,7 +155,7 @@ def test_the_tables_can_grow_while_postings_go_on(owner: Owner, table: str) -> N
     row = posted()
     owner.execute(f"ALTER TABLE {table} ADD COLUMN grown numeric NOT NULL DEFAULT 0")
     arguments = legs_of(row, (row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
-    owner.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
+    owner.execute(POST, arguments)
     assert owner.execute("SELECT * FROM ledger_violations()").fetchall() == []
 
 
@@ -130,13 +165,17 @@ def test_a_posting_reads_no_table_from_end_to_end(owner: Owner) -> None:
     for _ in range(40):
         make_payee()
     arguments = legs_of(row, (row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
-    owner.execute("SELECT * FROM post_ledger(%s, %s, %s)", arguments)
-    owner.execute(
-        "SELECT * FROM transfer_parties(%s, %s, %s, %s), user_standings(%s)",
-        [[row.initiated_by_id], ["a@example.com"], ["+16505550100"], [row.to_wallet_id]]
-        + [[row.initiated_by_id]],
-    )
-    owner.execute("SELECT * FROM transactions_of_keys(%s, %s)", [[row.initiated_by_id], ["k"]])
+    owner.execute(POST, arguments)
+    asked_for = {
+        "primaries": [str(row.initiated_by_id)],
+        "emails": ["a@example.com"],
+        "phones": ["+16505550100"],
+        "wallets": [str(row.to_wallet_id)],
+        "holds": [str(row.pk)],
+        "keys": [[str(row.initiated_by_id), "k"]],
+        "platform_keys": ["k"],
+    }
+    owner.execute("SELECT open_accounts(%s)", [json.dumps(asked_for)])
     scanned = owner.execute(
         "SELECT relname, seq_scan, idx_tup_fetch FROM pg_stat_xact_user_tables"
         " WHERE seq_scan > 0 OR idx_tup_fetch > 40"

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from fintech_core.sqlstates import constraint_of, sqlstate_of
 from transactions.models import LedgerEntry, Transaction
-from transactions.tests.factories import asked, posted
+from transactions.tests.factories import RawPosting, asked, posted
 from wallet.models import Wallet, WalletKind
 from wallet.services import open_platform_wallet
 
@@ -145,11 +145,12 @@ WHOLE = {
     "step": "1",
     "drift": "0.00",
     "previous": "head_hash",
-    "hash": """sha256({previous} || ledger_leaf((SELECT transaction_facts(
-        (t).id, (t).kind, (t).amount, (t).currency, (t).from_wallet_id, (t).to_wallet_id,
-        (t).initiated_by_id, (t).idempotency_key, (t).fingerprint, (t).description, (t).metadata,
-        (t).request_id, (t).client_address, (t).created_at) FROM asked),
-        leg, wallet, sequence, amount, balance_after))""",
+    "hash": """entry_hash({previous}, (SELECT transaction_digest(
+        (t).id, (t).kind, (t).amount, (t).currency, (t).fee, (t).to_amount, (t).to_currency,
+        (t).from_wallet_id, (t).to_wallet_id, (t).parent_id, (t).initiated_by_id,
+        (t).idempotency_key, (t).fingerprint, (t).request_id, (t).client_address, (t).created_at,
+        (t).description, (t).metadata) FROM asked),
+        wallet, sequence, leg, amount, balance_after)""",
     "which": "true",
     "moved": "true",
     "wallet_drift": "0.00",
@@ -158,8 +159,8 @@ WHOLE = {
 
 def posting(bent: dict[str, str], **columns: Any) -> tuple[str, dict[str, Any]]:
     """The statement and its values: 10.00 from a wallet with 90.00, with some parts bent."""
-    old = posted()
-    row = asked(old, **columns)
+    empty = {"description": "", "metadata": {}, "decline_code": "", "request_id": ""}
+    row = asked(posted(), **empty | {"to_currency": "", "hash_scheme": 2} | columns)
     values = {
         "transaction": Jsonb([row]),
         "id": row["id"],
@@ -230,11 +231,21 @@ def test_a_bent_posting_is_refused(owner: Owner, fact: str, bent: dict[str, str]
         ("entry_continues_the_chain", {"status": "declined", "decline_code": "wallet_frozen"}),
         ("entry_continues_the_chain", {"created_at": "1999-01-01T00:00:00Z"}),
         ("entry_is_not_ahead_of_time", {"created_at": "2999-01-01T00:00:00Z"}),
-        ("transaction_time_is_finite", {"created_at": "infinity"}),
     ],
 )
 def test_a_bent_transaction_is_refused(owner: Owner, fact: str, columns: dict[str, str]) -> None:
     require_refused(owner, fact, *posting({}, **columns))
+
+
+def test_a_transaction_happened_at_a_finite_time(owner: Owner) -> None:
+    row = asked(posted(), status="declined", decline_code="wallet_frozen", created_at="infinity")
+    values = {"rows": Jsonb([row])}
+    require_refused(
+        owner,
+        "transaction_time_is_finite",
+        "SELECT post_ledger(%(rows)s::json, '[]', '[]', '[]')",
+        values,
+    )
 
 
 @pytest.mark.parametrize("mode", ["origin", "replica"])
@@ -255,9 +266,12 @@ def test_a_bent_transaction_is_refused(owner: Owner, fact: str, columns: dict[st
         ("wallet_amounts_are_exact", "balance = balance * 1.000"),
         ("wallet_identity_is_fixed", "currency = 'EUR'"),
         ("wallet_identity_is_fixed", "id = gen_random_uuid()"),
-        ("wallet_identity_is_fixed", "user_id = NULL, kind = 'cash', purpose = 'mine'"),
+        (
+            "wallet_identity_is_fixed",
+            "user_id = NULL, owner_id = NULL, kind = 'cash', purpose = 'mine'",
+        ),
         ("available_is_never_negative", "balance = -1"),
-        ("held_follows_the_holds", "held = -1"),
+        ("held_is_never_negative", "held = -1"),
         ("wallet_amounts_are_exact", "balance = 'NaN'"),
         ("wallet_amounts_are_exact", "balance = 1.001"),
     ],
@@ -294,6 +308,7 @@ def test_wallets_are_neither_born_with_money_nor_removed(owner: Owner) -> None:
     changes = {
         "id": str(uuid.uuid4()),
         "user_id": None,
+        "owner_id": None,
         "kind": "cash",
         "purpose": uuid.uuid4().hex,
     }
@@ -334,18 +349,16 @@ def test_an_entry_in_another_currency_than_its_wallet_is_refused(owner: Owner) -
 
 
 def test_a_reused_key_is_refused_by_its_name() -> None:
-    from transactions import ledger
-    from transactions.instructions import Leg, Posting
-    from transactions.selectors import records_of, transactions_with_parties
-
     row = posted()
-    [record] = records_of(list(transactions_with_parties().filter(pk=row.pk)))
-    twin = Posting(
-        transaction=type(record)(
-            **{name: getattr(record, name) for name in record.__slots__} | {"id": uuid.uuid4()}
-        ),
-        legs=(Leg(row.from_wallet_id, -row.amount), Leg(row.to_wallet_id, row.amount)),
+    again = RawPosting().add(
+        asked(row, idempotency_key=row.idempotency_key),
+        (row.from_wallet_id, "-10.00"),
+        (row.to_wallet_id, "10.00"),
     )
-    with pytest.raises(DatabaseError) as refusal, transaction.atomic():
-        ledger.post([twin], spending={})
+    with (
+        pytest.raises(DatabaseError) as refusal,
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT post_ledger(%s, %s, %s, %s)", again.arguments)
     assert constraint_of(refusal.value) == "idempotency_key_is_unique_per_caller"

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import override_settings
 
 from fintech_core.exceptions import DomainError, InvalidInput
@@ -226,7 +227,7 @@ LIMITS = {
 def test_limits_per_transfer_and_day_are_kept_to_the_cent() -> None:
     payer, payee = make_payer("1000.00"), make_payee()
     over = require_declined(instruct(payer, payee, "50.01"), declines.LimitExceeded)
-    assert over.transaction.decline_facts == {
+    assert over.transaction.facts == {
         "limit": "per_transfer",
         "limit_amount": "50.00",
         "remaining": "50.00",
@@ -235,7 +236,7 @@ def test_limits_per_transfer_and_day_are_kept_to_the_cent() -> None:
     services.transfer(instruct(payer, payee, "50.00"))
     services.transfer(instruct(payer, payee, "49.99"))
     over = require_declined(instruct(payer, payee, "0.02"), declines.LimitExceeded)
-    assert over.transaction.decline_facts == {
+    assert over.transaction.facts == {
         "limit": "per_day",
         "limit_amount": "100.00",
         "remaining": "0.01",
@@ -321,16 +322,19 @@ def test_a_batch_takes_as_many_statements_as_one_transfer(statements: list[str])
         statements.clear()
         services.transfer_many(batch)
         counts.append(len(statements))
-    assert counts == [5, 5, 5], "parties, lock, standings, keys, post"
+    assert counts == [2, 2, 2], "open, post"
     assert entries_of(payee) == 251
 
 
-def test_wallets_are_locked_before_anything_is_decided_or_written(statements: list[str]) -> None:
+def test_wallets_are_locked_in_order_and_before_anything_is_written(statements: list[str]) -> None:
     payer, payee = make_payer("100.00"), make_payee()
     statements.clear()
     services.transfer(instruct(payer, payee, "0.10"))
-    [lock] = [i for i, text in enumerate(statements) if "FOR NO KEY UPDATE" in text]
-    [standings] = [i for i, text in enumerate(statements) if "user_standings" in text]
+    [opened] = [i for i, text in enumerate(statements) if "open_accounts" in text]
     [post] = [i for i, text in enumerate(statements) if "post_ledger" in text]
-    assert lock < standings < post
-    assert 'ORDER BY "wallet_wallet"."id"' in statements[lock]
+    assert opened < post
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT prosrc, provolatile FROM pg_proc WHERE proname = 'open_accounts'")
+        source, volatility = cursor.fetchone()
+    assert source.count("ORDER BY l.id FOR NO KEY UPDATE") == source.count("FOR NO KEY UPDATE") == 1
+    assert volatility == "v", "each statement in it sees what was committed until then"

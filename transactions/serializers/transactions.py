@@ -5,100 +5,23 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core.money import InvalidMoney, Money, format_amount
+from fintech_core.money import format_amount
 from fintech_core.pagination import PageQueryMixin
 from fintech_core.problems import problem_of
 from fintech_core.serializers import (
-    AmountTextField,
     CanonicalUUIDField,
-    MetadataField,
     QuerySerializer,
-    StrictSerializer,
-    TextField,
-    TimeField,
     UTCDateTimeField,
     format_time,
 )
 from transactions.idempotency import Answer
-from transactions.instructions import Outcome, Recipient, TransactionRecord
-from transactions.limits import offered_currencies
+from transactions.instructions import Outcome, TransactionRecord
 from transactions.models import LedgerEntry, TransactionKind, TransactionStatus, reference_of
-from users.identity import normalize_phone
-from users.serializers import EmailTextField
 
 # Every status a client may ask for; not all of them can occur yet.
 STATUSES = ("posted", "pending", "declined", "voided", "expired")
-
-
-class CurrencyField(TextField):
-    """An upper-case ISO 4217 code that the platform offers."""
-
-    default_error_messages = {"not_offered": "This currency is not offered."}
-
-    def to_internal_value(self, data: Any) -> str:
-        value = super().to_internal_value(data)
-        if value not in offered_currencies():
-            self.fail("not_offered")
-        return value
-
-
-class RecipientPhoneField(TextField):
-    """A phone number that begins with ``+`` and the country."""
-
-    def to_internal_value(self, data: Any) -> str:
-        try:
-            return normalize_phone(super().to_internal_value(data))
-        except ValueError as error:
-            raise serializers.ValidationError(str(error), code="invalid_phone") from None
-
-
-@extend_schema_field({"type": "string", "pattern": "^[!-~]{1,255}$"})
-class IdempotencyKeyField(serializers.JSONField):
-    """Taken as it is: ``transactions.idempotency.read_key`` judges it together with the header."""
-
-
-class TransferSerializer(StrictSerializer):
-    """A transfer: exactly one of ``to_user_email``, ``to_phone`` and ``to_wallet`` names who gets it."""
-
-    default_error_messages = {
-        "one_recipient": "Give exactly one of to_user_email, to_phone and to_wallet."
-    }
-
-    to_user_email = EmailTextField(required=False)
-    to_phone = RecipientPhoneField(required=False, max_length=32)
-    to_wallet = CanonicalUUIDField(required=False)
-    amount = AmountTextField()
-    currency = CurrencyField(required=False)
-    from_wallet = CanonicalUUIDField(required=False)
-    description = TextField(required=False, allow_blank=True, max_length=500)
-    metadata = MetadataField(required=False)
-    idempotency_key = IdempotencyKeyField(required=False, allow_null=True)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        given = [n for n in ("to_user_email", "to_phone", "to_wallet") if n in attrs]
-        if len(given) != 1:
-            field = given[-1] if given else "to_user_email"
-            raise serializers.ValidationError(
-                {field: [self.error_messages["one_recipient"]]}, code="one_recipient"
-            )
-        if "currency" in attrs:
-            try:
-                Money.parse(attrs["amount"], attrs["currency"])
-            except InvalidMoney as error:
-                raise serializers.ValidationError({"amount": [str(error)]}) from None
-        return attrs
-
-    def recipient(self) -> Recipient:
-        """Whom the validated body names."""
-        body = self.validated_data
-        return Recipient(
-            email=body.get("to_user_email"),
-            phone=body.get("to_phone"),
-            wallet_id=body.get("to_wallet"),
-        )
 
 
 class TransactionSerializer(serializers.Serializer[TransactionRecord]):
@@ -144,23 +67,6 @@ class TransactionDetailSerializer(TransactionSerializer):
     """A transaction with the caller's own entries."""
 
     entries = EntrySerializer(many=True)
-
-
-class BalanceSerializer(serializers.Serializer[Any]):
-    """A wallet's money in one snapshot."""
-
-    currency = serializers.CharField()
-    balance = serializers.CharField()
-    held = serializers.CharField()
-    available = serializers.CharField()
-    holds = serializers.ListField(help_text="Open holds; there are none before holds can be made.")
-    as_of_sequence = serializers.IntegerField()
-
-
-class BalanceQuery(QuerySerializer):
-    """Query parameters of a balance: ``at`` asks for a past moment."""
-
-    at = TimeField(required=False)
 
 
 class EntryPageQuery(PageQueryMixin, QuerySerializer):

@@ -1,20 +1,14 @@
 """Reading transactions and entries. Nothing here locks or writes."""
 
-import datetime
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 
-from fintech_core.database import call
 from fintech_core.exceptions import NotFound
-from fintech_core.money import format_amount
 from transactions.instructions import TransactionRecord
-from transactions.limits import Spending, limits_of
 from transactions.models import LedgerEntry, Transaction, TransactionStatus
 from users.models import User
 from wallet.models import Wallet
@@ -104,61 +98,3 @@ def list_entries_of(wallet: Wallet) -> QuerySet[LedgerEntry]:
     return LedgerEntry.objects.filter(wallet_id=wallet.pk).select_related(
         "transaction__from_wallet__owner", "transaction__to_wallet__owner"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """A wallet's money at one moment, and the sequence of the last entry it counts."""
-
-    currency: str
-    balance: Decimal
-    held: Decimal
-    as_of_sequence: int
-
-
-def get_balance(wallet: Wallet, *, at: datetime.datetime | None = None) -> Balance:
-    """The balance now, or as it was at a past moment (what was posted up to and including it)."""
-    if at is None:
-        return Balance(wallet.currency, wallet.balance, wallet.held, wallet.last_sequence)
-    last = (
-        LedgerEntry.objects.filter(wallet_id=wallet.pk, created_at__lte=at)
-        .order_by("-sequence")
-        .first()
-    )
-    if last is None:
-        return Balance(wallet.currency, Decimal(0), Decimal(0), 0)
-    return Balance(wallet.currency, last.balance_after, Decimal(0), last.sequence)
-
-
-def get_limits(user: User) -> dict[str, Any]:
-    """The limits of the user's tier in the primary wallet's currency, and what remains of them."""
-    wallet = get_primary_wallet(user)
-    now = datetime.datetime.now(datetime.UTC)
-    limits = limits_of(user.kyc_tier_at(now), wallet.currency)
-    today = now.date()
-    spending = Spending(wallet.spent_on, wallet.spent_in_day, wallet.spent_in_month).at(today)
-
-    def text(amount: Decimal) -> str:
-        return format_amount(amount, wallet.currency)
-
-    return {
-        "currency": wallet.currency,
-        "per_transfer": text(limits.per_transfer),
-        "per_day": text(limits.per_day),
-        "per_month": text(limits.per_month),
-        "largest_balance": text(limits.largest_balance),
-        "remaining": {name: text(left) for name, left in spending.remaining(limits).items()},
-    }
-
-
-def list_violations() -> list[tuple[str, str]]:
-    """Every (invariant, subject) that does not hold, seen at one moment; empty when the books agree."""
-    return [(invariant, subject) for invariant, subject in call("ledger_violations")]
-
-
-def check_books() -> list[tuple[str, str]]:
-    """``list_violations()`` over a ledger of any size: it may take three minutes."""
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = '180s'")
-        return list_violations()

@@ -1,0 +1,33 @@
+"""Money operations as the API takes and shows them."""
+
+from transactions.serializers.balances import (
+    BalanceQuery,
+    BalanceSerializer,
+)
+from transactions.serializers.transactions import (
+    EntryPageQuery,
+    EntrySerializer,
+    TransactionDetailSerializer,
+    TransactionPageQuery,
+    TransactionSerializer,
+    answer_of,
+    represent_entries,
+    represent_transaction,
+)
+from transactions.serializers.transfers import (
+    TransferSerializer,
+)
+
+__all__ = [
+    "BalanceQuery",
+    "BalanceSerializer",
+    "EntryPageQuery",
+    "EntrySerializer",
+    "TransactionDetailSerializer",
+    "TransactionPageQuery",
+    "TransactionSerializer",
+    "TransferSerializer",
+    "answer_of",
+    "represent_entries",
+    "represent_transaction",
+]

@@ -1,0 +1,62 @@
+"""Transfers as the API takes them."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from fintech_core.money import InvalidMoney, Money
+from fintech_core.serializers import (
+    AmountTextField,
+    CanonicalUUIDField,
+    MetadataField,
+    StrictSerializer,
+    TextField,
+)
+from transactions.instructions import Recipient
+from transactions.serializers.fields import (
+    CurrencyField,
+    IdempotencyKeyField,
+    RecipientPhoneField,
+)
+from users.serializers import EmailTextField
+
+
+class TransferSerializer(StrictSerializer):
+    """A transfer: exactly one of ``to_user_email``, ``to_phone`` and ``to_wallet`` names who gets it."""
+
+    default_error_messages = {
+        "one_recipient": "Give exactly one of to_user_email, to_phone and to_wallet."
+    }
+
+    to_user_email = EmailTextField(required=False)
+    to_phone = RecipientPhoneField(required=False, max_length=32)
+    to_wallet = CanonicalUUIDField(required=False)
+    amount = AmountTextField()
+    currency = CurrencyField(required=False)
+    from_wallet = CanonicalUUIDField(required=False)
+    description = TextField(required=False, allow_blank=True, max_length=500)
+    metadata = MetadataField(required=False)
+    idempotency_key = IdempotencyKeyField(required=False, allow_null=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = [n for n in ("to_user_email", "to_phone", "to_wallet") if n in attrs]
+        if len(given) != 1:
+            field = given[-1] if given else "to_user_email"
+            raise serializers.ValidationError(
+                {field: [self.error_messages["one_recipient"]]}, code="one_recipient"
+            )
+        if "currency" in attrs:
+            try:
+                Money.parse(attrs["amount"], attrs["currency"])
+            except InvalidMoney as error:
+                raise serializers.ValidationError({"amount": [str(error)]}) from None
+        return attrs
+
+    def recipient(self) -> Recipient:
+        """Whom the validated body names."""
+        body = self.validated_data
+        return Recipient(
+            email=body.get("to_user_email"),
+            phone=body.get("to_phone"),
+            wallet_id=body.get("to_wallet"),
+        )

@@ -1,0 +1,40 @@
+"""Money moving over HTTP: a thin layer over ``transactions.services`` and ``transactions.selectors``."""
+
+import uuid
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from fintech_core.money import format_amount
+from fintech_core.openapi import PROBLEMS
+from transactions import selectors
+from transactions.serializers import (
+    BalanceQuery,
+    BalanceSerializer,
+)
+from users.authentication import caller_of
+from wallet.selectors import get_wallet_of
+
+
+@extend_schema(tags=["wallets"])
+class BalanceView(APIView):
+    """What an own wallet holds, now or at a past moment, in one snapshot."""
+
+    @extend_schema(parameters=[BalanceQuery], responses={200: BalanceSerializer, **PROBLEMS})
+    def get(self, request: Request, wallet_id: uuid.UUID) -> Response:
+        query = BalanceQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        wallet = get_wallet_of(caller_of(request), wallet_id)
+        seen = selectors.get_balance(wallet, at=query.validated_data.get("at"))
+        return Response(
+            {
+                "currency": seen.currency,
+                "balance": format_amount(seen.balance, seen.currency),
+                "held": format_amount(seen.held, seen.currency),
+                "available": format_amount(seen.balance - seen.held, seen.currency),
+                "holds": [],
+                "as_of_sequence": seen.as_of_sequence,
+            }
+        )
