@@ -11,7 +11,15 @@ from typing import TypeVar
 from benchmarks.candidates import Candidate, Unavailable
 from benchmarks.candidates.floor import BATCH, Floor
 from benchmarks.candidates.http import Bare, OursHttp
-from benchmarks.candidates.service import Called, Hordak, Ours, PgLedger, Ungrouped, is_single
+from benchmarks.candidates.service import (
+    Called,
+    Hordak,
+    Ours,
+    PgLedger,
+    Ungrouped,
+    is_service,
+    is_single,
+)
 from benchmarks.database import Server
 from benchmarks.orders import LoadFailed
 from benchmarks.report import Report
@@ -103,7 +111,7 @@ def _choose(options: argparse.Namespace, server: Server) -> list[Candidate]:
             takes=takes,
         )
 
-    ours = build(Ours, "ours", "ours:Ours", lambda case: case.level == "service")
+    ours = build(Ours, "ours", "ours:Ours", is_service)
     pgledger = build(PgLedger, "pgledger", "pgledger:PgLedger", is_single)
     pgledger.files = options.pgledger
     found: dict[str, list[Candidate]] = {

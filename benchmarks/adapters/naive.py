@@ -58,10 +58,10 @@ class Naive:
             .exclude(total=0)
         )
         found = [f"a transaction sums to zero: {row['transaction_id']}" for row in unbalanced]
-        for wallet in NaiveWallet.objects.annotate(total=Sum("entries__amount")):
-            expected = SHARE + (wallet.total or 0)
-            if wallet.balance != expected or wallet.balance < 0:
-                found.append(f"a balance is its entries, and not negative: {wallet.pk}")
+        wallets = NaiveWallet.objects.annotate(total=Sum("entries__amount"))
+        for number, balance, total in wallets.values_list("number", "balance", "total"):
+            if balance != SHARE + (total or 0) or balance < 0:
+                found.append(f"a balance is its entries, and not negative: {number}")
         return found
 
 

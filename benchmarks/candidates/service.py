@@ -234,6 +234,11 @@ class PgLedger(Called):
         return {**super().environment(), "BENCH_SQL_FILES": files}
 
 
+def is_service(case: Case) -> bool:
+    """Any number of callers and transfers, below HTTP."""
+    return case.level == "service"
+
+
 def is_single(case: Case) -> bool:
     """One transfer per call, from as many callers as a connection each is reasonable for."""
     return case.level == "service" and case.size == 1 and case.callers <= MOST_CALLERS
