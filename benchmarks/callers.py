@@ -19,6 +19,8 @@ from benchmarks.workload import draw
 
 # A caller that meets nothing but failures gives up: a closed door needs no further knocking.
 PATIENCE = 20
+# A call that takes longer than this is given up by the runner, and told.
+STUCK_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class Crew:
             threading.Thread(
                 target=self._work,
                 args=(Task(rung, first + index, callers, size, accounts), tally, ready),
+                daemon=True,
             )
             for index, tally in enumerate(self._tallies)
         ]
@@ -76,18 +79,19 @@ class Crew:
         self._start, self._until = start, start + seconds
         used = time.process_time()
         self._go.set()
-        for thread in self._threads:
-            thread.join()
         problems: Counter[str] = Counter()
+        for thread in self._threads:
+            thread.join(max(0.0, self._until + STUCK_SECONDS - time.monotonic()))
+            problems["did not return"] += thread.is_alive()
         for tally in self._tallies:
-            problems += tally.problems
+            problems.update(tally.problems)
         elapsed = max(seconds, max(tally.ended for tally in self._tallies) - start)
         return {
             "posted": sum(tally.posted for tally in self._tallies),
             "made": sum(tally.posted + tally.warmed for tally in self._tallies),
             "seconds": elapsed,
             "latencies": [ms for tally in self._tallies for ms in tally.latencies],
-            "problems": problems,
+            "problems": +problems,
             "cpu": (time.process_time() - used) / elapsed,
         }
 

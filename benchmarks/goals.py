@@ -72,11 +72,11 @@ def judge(results: Sequence[Result]) -> list[Goal]:
     figures = Figures(results)
     at, best = figures.at, figures.at("L0")
     return [
-        Goal("single at 128 callers, of L0's best", 0.8, _rates(at("ours", callers=128), best)),
-        Goal("single at 32 callers, of L0's best", 0.5, _rates(at("ours", callers=32), best)),
+        Goal("single at 128, of L0's best", 0.8, _rates(at("ours", callers=128), best)),
+        Goal("single at 32, of L0's best", 0.5, _rates(at("ours", callers=32), best)),
         *(
             Goal(
-                f"single at {callers} callers, of L0 at {callers}",
+                f"single at {callers}, of L0 at {callers}",
                 0.3,
                 _rates(at("ours", callers=callers), at("L0", callers=callers)),
             )
@@ -120,9 +120,10 @@ def _hot(at: Find) -> Iterable[Goal]:
 
 
 def _stored(results: Sequence[Result]) -> float | None:
-    """Of the case with the most transfers behind it: room is taken in steps of pages."""
+    """Of all service cases together: room is taken in steps of many pages, which hits one of them."""
     ours = [result for result in results if result.candidate == "ours"]
-    return max(ours, key=lambda result: result.made).stored if ours else None
+    made = sum(result.made for result in ours)
+    return sum(result.stored * result.made for result in ours) / made if made else None
 
 
 def _rates(ours: Result | None, other: Result | None) -> float | None:

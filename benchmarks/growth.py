@@ -58,7 +58,7 @@ def main() -> int:
             stack.callback(ledger.web.close)
             ledger.web.prepare()
         empty, filled = ledgers
-        middle = fill(filled.service, options.entries)
+        middle, made = fill(filled.service, options.entries)
         for ledger in ledgers:
             with server.connect(ledger.service.database) as connection:
                 connection.execute("VACUUM ANALYZE")
@@ -68,12 +68,14 @@ def main() -> int:
         _read(ledgers, middle)
         violations = {ledger.name: ledger.service.check() for ledger in ledgers}
     print()
-    print("\n".join(_markdown(empty, filled, sizes, violations)))
+    print("\n".join(_markdown(empty, filled, sizes, made, violations)))
     return 1 if any(violations.values()) else 0
 
 
-def fill(service: Ours, entries: int) -> datetime.datetime:
-    """Bring a ledger to so many entries through ``transfer_many()``; returns when half were there.
+def fill(service: Ours, entries: int) -> tuple[datetime.datetime, int]:
+    """Bring a ledger to so many entries through ``transfer_many()``.
+
+    Returns when half of them were there, and how many transfers were made.
 
     Raises ``RuntimeError`` where a transfer is refused. Slow on purpose: every rule and trigger judges
     every entry, as it would in years of use.
@@ -96,7 +98,7 @@ def fill(service: Ours, entries: int) -> datetime.datetime:
             middle = datetime.datetime.now(datetime.UTC)
         told = f"{made * LEGS:,} of {entries:,} entries, {turn.rate * LEGS:,.0f}/s"
         print(f"filling: {told}", flush=True)
-    return middle
+    return middle, made
 
 
 def _options() -> argparse.Namespace:
@@ -167,9 +169,14 @@ def _pages(wallet: str, middle: datetime.datetime) -> dict[str, str]:
 
 
 def _markdown(
-    empty: Ledger, filled: Ledger, sizes: Sequence[int], violations: dict[str, list[str]]
+    empty: Ledger,
+    filled: Ledger,
+    sizes: Sequence[int],
+    made: int,
+    violations: dict[str, list[str]],
 ) -> Iterator[str]:
-    yield f"Stored before the turns: empty {sizes[0]:,} bytes, filled {sizes[1]:,} bytes."
+    yield f"Stored before the turns: empty {sizes[0]:,} bytes, filled {sizes[1]:,} bytes:"
+    yield f"{(sizes[1] - sizes[0]) / made:,.0f} bytes for each of {made:,} transfers."
     yield ""
     yield "| transfers | empty /s | filled /s | ratio | empty p99 ms | filled p99 ms | met |"
     yield "| --- | --: | --: | --: | --: | --: | --- |"

@@ -42,8 +42,11 @@ class Loader:
 
     def send(self, **order: Any) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise LoadFailed("a load process has ended") from error
 
     def receive(self) -> Any:
         """The answer to the last order. Raises ``LoadFailed``."""
@@ -62,7 +65,7 @@ class Loader:
 
     def close(self) -> None:
         """Let the process end; kill it where it does not."""
-        with suppress(OSError):
+        with suppress(OSError, subprocess.TimeoutExpired):
             self._process.communicate(timeout=10)
         if self._process.poll() is None:
             self._process.kill()

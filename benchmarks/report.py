@@ -74,10 +74,11 @@ class Report:
             for result in (each for each in self.results if each.case == case):
                 ratio = f"{result.rate / floor.rate:.2f}" if floor and floor.rate else ""
                 mark = " (!)" if result.is_marked else ""
+                cpu = f"{result.cpu:.2f}" if result.cpu else ""
                 yield (
                     f"| {case} | {result.candidate}{mark} | {result.rate:,.0f} | {ratio}"
                     f" | {result.p50:.2f} | {result.p99:.2f} | {result.stored:,.0f}"
-                    f" | {result.wal:,.0f} | {result.cpu:.2f} |"
+                    f" | {result.wal:,.0f} | {cpu} |"
                 )
 
     def _cases(self) -> list[Case]:
@@ -88,7 +89,8 @@ class Report:
             "Ratios are to L0 with as many callers on the same rung, over HTTP to the bare program."
             " Latencies are those of calls. Load CPU is the share of a core that the busiest load"
             " process used: at the service level the callers are part of what is measured, over"
-            " HTTP they are not."
+            " HTTP they are not. Room is taken in steps of many pages, so short turns tell little of"
+            " the bytes stored."
         )
         for result in self.results:
             where = f"- {result.candidate}, {result.case}"

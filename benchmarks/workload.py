@@ -32,8 +32,9 @@ class Case:
     size: int = 1
 
     def __str__(self) -> str:
+        callers = "1 caller" if self.callers == 1 else f"{self.callers} callers"
         batch = f", {self.size} per call" if self.size > 1 else ""
-        return f"{self.level} {self.rung}, {self.callers} callers{batch}"
+        return f"{self.level} {self.rung}, {callers}{batch}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,15 @@ class Called:
 
     def turn(self, case: Case, seconds: int) -> Turn:
         """All processes start at one moment, after each caller has made one call."""
+        self._require_loaders()
+        try:
+            return together(self._run(case, seconds))
+        except LoadFailed:
+            # Whoever is left may still owe an answer; the next turn gets new processes.
+            self.dismiss()
+            raise
+
+    def _run(self, case: Case, seconds: int) -> list[dict[str, Any]]:
         loaders = self._loaders[: min(len(self._loaders), case.callers)]
         first = 0
         for index, loader in enumerate(loaders):
@@ -93,16 +102,25 @@ class Called:
         start = time.monotonic() + HEADSTART
         for loader in loaders:
             loader.send(do="run", start=start, seconds=seconds)
-        return together([loader.receive() for loader in loaders])
+        return [loader.receive() for loader in loaders]
+
+    def _require_loaders(self) -> None:
+        if not self._loaders:
+            self.open_loaders(is_new=False)
 
     def check(self) -> list[str]:
+        self._require_loaders()
         found: list[str] = self._loaders[0].ask(do="check")
         return found
 
-    def close(self) -> None:
+    def dismiss(self) -> None:
+        """End the load processes."""
         for loader in self._loaders:
             loader.close()
         self._loaders = []
+
+    def close(self) -> None:
+        self.dismiss()
 
 
 def together(answers: Sequence[dict[str, Any]]) -> Turn:
