@@ -86,7 +86,8 @@ class Report:
 
     def _notes(self) -> Iterator[str]:
         yield (
-            "Ratios are to L0 with as many callers on the same rung, over HTTP to the bare program."
+            "Ratios are to L0 with as many callers on the same rung, for batches to L0's best there, over"
+            " HTTP to the bare program."
             " Latencies are those of calls. Load CPU is the share of a core that the busiest load"
             " process used: at the service level the callers are part of what is measured, over"
             " HTTP they are not. Room is taken in steps of many pages, so short turns tell little of"

@@ -36,12 +36,16 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The turns of one candidate at one case: medians over rounds, bytes over all of them."""
+    """The turns of one candidate at one case: medians over rounds, bytes over all of them.
+
+    ``least_p50`` is that of the round that was disturbed least.
+    """
 
     candidate: str
     case: Case
     rates: tuple[float, ...]
     p50: float
+    least_p50: float
     p99: float
     made: int
     stored: float
@@ -89,6 +93,7 @@ def summarize(candidate: str, case: Case, turns: Sequence[Turn]) -> Result:
         candidate=candidate,
         case=case,
         rates=tuple(turn.rate for turn in turns),
+        least_p50=min(percentile(turn.latencies, 50) for turn in turns),
         p50=statistics.median(percentile(turn.latencies, 50) for turn in turns),
         p99=statistics.median(percentile(turn.latencies, 99) for turn in turns),
         made=made,
