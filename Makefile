@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: run test check setup lock clean help
+.PHONY: run test check bench bench-growth setup lock clean help
 
 run: ## Set up all there is to set up and serve on 127.0.0.1:$PORT (default 8000)
 	@$(PYTHON) dev.py run
@@ -13,6 +13,12 @@ test: ## Run the quick test suite (ARGS="-k transfer" goes to pytest)
 
 check: ## Run lints, types, layers, migrations and deployment checks, as CI does
 	@$(PYTHON) dev.py check
+
+bench: ## Measure transfers beside bare PostgreSQL and others (ARGS="--quick" takes four minutes)
+	@$(PYTHON) dev.py with-servers --temporary -- .venv/bin/python -m benchmarks $(ARGS)
+
+bench-growth: ## Measure an empty ledger beside one of ARGS="--entries 10000000"
+	@$(PYTHON) dev.py with-servers --temporary -- .venv/bin/python -m benchmarks.growth $(ARGS)
 
 setup: ## Create .venv with everything in it
 	@$(PYTHON) dev.py setup
@@ -24,4 +30,4 @@ clean: ## Remove .venv and caches; the data in .data stays
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis staticfiles
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

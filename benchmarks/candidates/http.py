@@ -1,0 +1,195 @@
+"""Candidates behind the web server: this project as ``make run`` serves it, and a bare WSGI program."""
+
+import http.client
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jwt
+
+from benchmarks.candidates import Unavailable, floor
+from benchmarks.candidates.service import Ours, ours_environment, together
+from benchmarks.database import Server
+from benchmarks.orders import ROOT, Loader
+from benchmarks.turns import Turn
+from benchmarks.workload import Case
+from fintech_core.embedded import run
+from fintech_core.embedded.folders import DataFolder
+
+READY_SECONDS = 60.0
+TRANSFERS = "/api/transactions/transactions/"
+
+
+class Web:
+    """A web server of our own and the process that asks it."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind((run.HOST, 0))
+            self.port = int(probe.getsockname()[1])
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-web-")
+        self._server: subprocess.Popen[bytes] | None = None
+        self._client: Loader | None = None
+        self.folder = Path(self._folder.name)
+
+    def start(self, command: Sequence[object], environment: Mapping[str, str], path: str) -> None:
+        """Serve until ``path`` answers below 500. Raises ``Unavailable``."""
+        with (self.folder / "web.log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [str(word) for word in command],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + READY_SECONDS
+        while self.ask("GET", path) not in range(200, 500):
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                said = (self.folder / "web.log").read_text(errors="replace")[-300:]
+                raise Unavailable(f"its web server does not answer: {said}")
+            time.sleep(0.1)
+        self._client = Loader("benchmarks.client", [], {})
+
+    def ask(self, method: str, path: str, token: str = "") -> int:
+        """The status of one request without a body; 0 where nobody answers."""
+        connection = http.client.HTTPConnection(run.HOST, self.port, timeout=5)
+        try:
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            connection.request(method, path, b"" if method == "POST" else None, headers)
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return 0
+        finally:
+            connection.close()
+
+    def fetch(self, path: str, token: str, limit: int) -> int:
+        """The status of a GET, once its body is there or the first ``limit`` bytes of it."""
+        connection = http.client.HTTPConnection(run.HOST, self.port, timeout=30)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+            response = connection.getresponse()
+            response.read(limit)
+            return response.status
+        finally:
+            connection.close()
+
+    def aim(self, *, speaks: str, path: str, tokens: list[str], names: list[str]) -> None:
+        """What the client asks for from now on."""
+        assert self._client is not None
+        self._client.ask(
+            do="aim", speaks=speaks, port=self.port, path=path, tokens=tokens, names=names
+        )
+
+    def turn(self, case: Case, seconds: int, accounts: int) -> Turn:
+        assert self._client is not None
+        answer = self._client.ask(
+            do="run",
+            rung=case.rung,
+            connections=case.callers,
+            size=case.size,
+            seconds=seconds,
+            accounts=accounts,
+        )
+        return together([answer])
+
+    def stop(self) -> None:
+        """End both processes."""
+        if self._client is not None:
+            self._client.close()
+        if self._server is not None:
+            self._server.terminate()
+            try:
+                self._server.wait(15)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+        self._folder.cleanup()
+
+
+class Bare:
+    """A token checked and L0's function called, with nothing in between."""
+
+    name = "bare HTTP"
+    database = "bench_bare"
+
+    def __init__(self, server: Server, accounts: int) -> None:
+        self._server = server
+        self._accounts = accounts
+        self._secret = secrets.token_urlsafe(48)
+        self._web = Web()
+        self._tokens: list[str] = []
+
+    def takes(self, case: Case) -> bool:
+        return case.level == "HTTP"
+
+    def prepare(self) -> None:
+        floor.make_schema(self._server, self.database)
+        self._tokens = [
+            jwt.encode({"sub": str(account), "exp": time.time() + 86_400}, self._secret, "HS256")
+            for account in range(self._accounts)
+        ]
+        command = [sys.executable, "-m", "granian", "benchmarks.bare:application"]
+        command += ["--interface", "wsgi", "--workers", "2", "--blocking-threads", "4"]
+        command += ["--host", run.HOST, "--port", str(self._web.port)]
+        command += ["--no-ws", "--http", "1", "--log-level", "warning"]
+        environment = {
+            "BENCH_DATABASE_URL": self._server.owner_url(self.database),
+            "BENCH_SECRET": self._secret,
+        }
+        self._web.start(command, environment, "/")
+
+    def turn(self, case: Case, seconds: int) -> Turn:
+        self._web.aim(speaks="bare", path="/", tokens=self._tokens, names=[])
+        return self._web.turn(case, seconds, self._accounts)
+
+    def check(self) -> list[str]:
+        return floor.violations(self._server, self.database)
+
+    def close(self) -> None:
+        self._web.stop()
+
+
+class OursHttp:
+    """This project behind its own web server, on the books of its service-level candidate."""
+
+    name = "ours HTTP"
+
+    def __init__(self, ours: Ours, *, server: Server, accounts: int) -> None:
+        self.database = ours.database
+        self._ours = ours
+        self._server = server
+        self._accounts = accounts
+        self.web = Web()
+
+    def takes(self, case: Case) -> bool:
+        return case.level == "HTTP"
+
+    def prepare(self) -> None:
+        if self._ours.facts is None:
+            self._ours.prepare()
+        data = DataFolder(self.web.folder)
+        data.make()
+        environment = {**os.environ, **ours_environment(self._server, self.database)}
+        service = run.web_server(data, environment, self.web.port)
+        self.web.start(service.command, service.environment, "/api/health/ready/")
+
+    def turn(self, case: Case, seconds: int) -> Turn:
+        facts = self._ours.facts
+        path = TRANSFERS + ("transfer/" if case.size == 1 else "batch/")
+        if self.web.ask("POST", path, facts["tokens"][0]) == http.HTTPStatus.NOT_FOUND:
+            raise Unavailable(f"{path} answers 404")
+        self.web.aim(speaks="ours", path=path, tokens=facts["tokens"], names=facts["emails"])
+        return self.web.turn(case, seconds, self._accounts)
+
+    def check(self) -> list[str]:
+        return self._ours.check()
+
+    def close(self) -> None:
+        self.web.stop()
+        self._ours.close()
