@@ -77,7 +77,8 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     original = psycopg.Cursor.execute
 
     def execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        sent.append(query if isinstance(query, str) else query.as_string())
+        text = query.decode() if isinstance(query, bytes) else query
+        sent.append(text if isinstance(text, str) else text.as_string())
         return original(self, query, *args, **kwargs)
 
     monkeypatch.setattr(psycopg.Cursor, "execute", execute)

@@ -106,9 +106,9 @@ def call(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
 
 
 @functools.cache
-def _call_text(function: str, arguments: int) -> sql.Composed:
+def _call_text(function: str, arguments: int) -> bytes:
     places = sql.SQL(", ").join(sql.Placeholder() for _ in range(arguments))
-    return sql.SQL("SELECT * FROM {}({})").format(sql.Identifier(function), places)
+    return sql.SQL("SELECT * FROM {}({})").format(sql.Identifier(function), places).as_bytes()
 
 
 def run_sql_file(app: str, name: str) -> migrations.RunSQL:

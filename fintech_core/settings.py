@@ -277,9 +277,6 @@ if DEFAULT_CURRENCY not in LIMITS[0]:
 # Asked by the users app for the ``limits`` of a profile: only the ledger knows what is left of them.
 PROFILE_LIMITS = "transactions.selectors.get_limits"
 
-# Answers to idempotency keys are kept in the cache this long; PostgreSQL keeps them for ever.
-IDEMPOTENCY_CACHE_LIFETIME = timedelta(hours=24)
-
 # --- HTTP -----------------------------------------------------------------------------------------
 
 MAX_BODY_BYTES = 64 * 1024
@@ -287,6 +284,7 @@ MAX_QUERY_BYTES = 8 * 1024
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["fintech_core.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "fintech_core.renderers.Negotiation",
     "DEFAULT_PARSER_CLASSES": ["fintech_core.parsers.StrictJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["users.authentication.SessionTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -54,46 +54,34 @@ class TransferView(APIView):
         responses={201: TransactionSerializer, **PROBLEMS},
     )
     def post(self, request: Request) -> Response:
-        body = TransferSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        key = idempotency.read_key(
-            header=request.headers.get("Idempotency-Key"), body=body.validated_data
-        )
+        values = TransferSerializer.take(request.data)
+        key = idempotency.read_key(header=request.META.get("HTTP_IDEMPOTENCY_KEY"), body=values)
         print_of_request = idempotency.fingerprint(
             method="POST", path=request.path, body=request.data
         )
-        caller_id = caller_of(request).pk
-        kept = idempotency.recall_answer(caller_id=caller_id, key=key, request=print_of_request)
-        if kept is not None:
-            return _respond(kept, is_replay=True)
-        instruction = _instruction(request, body, key, print_of_request)
+        instruction = _instruction(request, values, key, print_of_request)
         try:
             outcome = services.transfer(instruction)
         except RecipientNotFound:
             # Whoever tries addresses in turn is stopped; who has mistyped one is told.
             count_attempt(
                 scope="unknown_recipient",
-                subject=str(caller_id),
+                subject=str(instruction.caller_id),
                 window=timedelta(hours=1),
                 limit=settings.UNKNOWN_RECIPIENTS_PER_HOUR,
             )
             raise
-        answer = answer_of(outcome)
-        idempotency.keep_answer(
-            caller_id=caller_id, key=key, request=print_of_request, answer=answer
-        )
-        return _respond(answer, is_replay=outcome.is_replay)
+        return _respond(answer_of(outcome), is_replay=outcome.is_replay)
 
 
 def _instruction(
-    request: Request, body: TransferSerializer, key: str, fingerprint: bytes
+    request: Request, values: dict[str, Any], key: str, fingerprint: bytes
 ) -> TransferInstruction:
-    values = body.validated_data
     return TransferInstruction(
         caller_id=caller_of(request).pk,
         idempotency_key=key,
         fingerprint=fingerprint,
-        recipient=body.recipient(),
+        recipient=TransferSerializer.recipient_of(values),
         amount=values["amount"],
         currency=values.get("currency"),
         source_wallet_id=values.get("from_wallet"),
