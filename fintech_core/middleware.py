@@ -91,6 +91,7 @@ class ApiMiddleware:
         if not request.path_info.startswith("/api/"):
             return self._get_response(request)
         response = self._answer(request)
+        assert isinstance(response, HttpResponseBase)  # noqa: S101  # nosec B101 - for types: no view is async
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 
@@ -101,8 +102,11 @@ class ApiMiddleware:
         refusal = _too_large(request, match.func)
         if refusal is not None:
             return refusal
-        response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
-        return response.render() if isinstance(response, SimpleTemplateResponse) else response
+        response = match.func(request, *match.args, **match.kwargs)
+        if isinstance(response, SimpleTemplateResponse):
+            response = response.render()
+        answer: HttpResponseBase = response
+        return answer
 
 
 def _too_large(request: HttpRequest, view: Any) -> HttpResponse | None:

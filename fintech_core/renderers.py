@@ -1,6 +1,6 @@
 """The one way out: compact JSON in UTF-8, and who is given it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -31,7 +31,7 @@ class JSONRenderer(BaseRenderer):
 class Negotiation(DefaultContentNegotiation):
     """DRF's content negotiation, which answers what nearly every client sends without parsing it."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         for parser in parsers:
             if parser.media_type == request.content_type:
                 return parser
@@ -43,7 +43,10 @@ class Negotiation(DefaultContentNegotiation):
         renderers: Iterable[BaseRenderer],
         format_suffix: str | None = None,
     ) -> tuple[BaseRenderer, str]:
-        first, *_ = renderers = list(renderers)
-        if request.META.get("HTTP_ACCEPT", "*/*") in {"*/*", first.media_type}:
-            return first, first.media_type
-        return super().select_renderer(request, renderers, format_suffix)
+        offered = list(renderers)
+        if request.META.get("HTTP_ACCEPT", "*/*") in {"*/*", offered[0].media_type}:
+            return offered[0], offered[0].media_type
+        selected: tuple[BaseRenderer, str] = super().select_renderer(
+            request, offered, format_suffix
+        )
+        return selected

@@ -62,71 +62,61 @@ class BufferedApplication:
             protocol.response_bytes(answer.status, answer.headers, answer.content)
         else:
             loop = asyncio.get_running_loop()
-            sent = loop.create_future()
-            self._threads.run(
-                partial(_stream, protocol, answer, loop),
-                partial(loop.call_soon_threadsafe, _settle, sent),
-            )
-            await sent
+            await self._threads.start(partial(_stream, protocol, answer, loop))
 
     async def _answer(self, environ: dict[str, Any]) -> "_Answer | None":
-        """What the application answers, or None where it has not in time.
-
-        A bare future and a timer: a task and ``asyncio.wait`` cost more than the whole hand-over.
-        """
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[_Answer | None] = loop.create_future()
-        timer = loop.call_later(ANSWER_SECONDS, _settle, answered, None)
-        self._threads.run(
-            partial(_run, environ), partial(loop.call_soon_threadsafe, _settle, answered)
-        )
+        """What the application answers, or None where it has not in time."""
+        answered = self._threads.start(partial(_run, environ))
+        timer = answered.get_loop().call_later(ANSWER_SECONDS, _settle, answered, None)
         try:
-            return await answered
+            answer: _Answer | None = await answered
         finally:
             timer.cancel()
+        return answer
 
 
-def _settle(future: "asyncio.Future[Any]", result: Any) -> None:
-    """Give the future its result, unless somebody was first."""
+class Threads:
+    """So many threads that do what they are given, first come, first served.
+
+    A bare queue and bare futures: an executor's own futures, ``asyncio.wait`` and the tasks it makes cost
+    more than all else between the socket and Django.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._waiting: SimpleQueue[tuple[Callable[[], object], asyncio.Future[Any]]] = SimpleQueue()
+        self._are_started = False
+
+    def start(self, work: Callable[[], object]) -> "asyncio.Future[Any]":
+        """Have a thread do the work; the future, of the running loop, tells what came of it."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.put((work, future))
+        if not self._are_started:
+            self._are_started = True
+            for number in range(self._number):
+                threading.Thread(target=self._serve, name=f"web-{number}", daemon=True).start()
+        return future
+
+    def _serve(self) -> None:
+        while True:
+            work, future = self._waiting.get()
+            result: object
+            try:
+                result = work()
+            except BaseException as error:  # Whoever waits for it is told; the thread lives on.
+                result = error
+            future.get_loop().call_soon_threadsafe(_settle, future, result)
+            del work, future, result
+
+
+def _settle(future: "asyncio.Future[Any]", result: object) -> None:
+    """Give the future its result, unless time was up before."""
     if future.done():
         return
     if isinstance(result, BaseException):
         future.set_exception(result)
     else:
         future.set_result(result)
-
-
-class Threads:
-    """So many threads that do what they are given, first come, first served.
-
-    Much of what a ``ThreadPoolExecutor`` does for each piece of work is of no use here.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._waiting: SimpleQueue[tuple[Callable[[], object], Callable[[object], object]]] = (
-            SimpleQueue()
-        )
-        self._started = False
-
-    def run(self, work: Callable[[], object], tell: Callable[[object], object]) -> None:
-        """Have a thread do the work and tell what came of it, be it an exception."""
-        self._waiting.put((work, tell))
-        if not self._started:
-            # At the first piece of work: by then the process is the one that serves.
-            self._started = True
-            for number in range(self._number):
-                threading.Thread(target=self._serve, name=f"web-{number}", daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            work, tell = self._waiting.get()
-            try:
-                result = work()
-            except BaseException as error:  # The one who waits is told; the thread lives on.
-                result = error
-            tell(result)
-            del work, tell, result
 
 
 async def _receive(scope: Any, protocol: Any) -> tuple[int, bytes]:
