@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -100,12 +101,15 @@ class Threads:
     def _serve(self) -> None:
         while True:
             work, future = self._waiting.get()
+            if future.done():
+                continue  # Time was up while it waited its turn: nobody hears of it any more.
             result: object
             try:
                 result = work()
             except BaseException as error:  # Whoever waits for it is told; the thread lives on.
                 result = error
-            future.get_loop().call_soon_threadsafe(_settle, future, result)
+            with suppress(RuntimeError):  # The loop is closed: the process is about to end.
+                future.get_loop().call_soon_threadsafe(_settle, future, result)
             del work, future, result
 
 
