@@ -12,6 +12,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from fintech_core.settings import database
 from transactions.selectors import list_violations
+from transactions.services import posting_group
 
 
 def _connect_as(url: str, *, as_owner: bool) -> None:
@@ -39,6 +40,7 @@ def django_db_setup(
         made = setup_databases(verbosity=0, interactive=False)
         _connect_as(settings.DATABASE_URL, as_owner=False)
         yield
+        posting_group.close()
         _connect_as(settings.DATABASE_OWNER_URL, as_owner=True)
         teardown_databases(made, verbosity=0)
 
@@ -77,7 +79,8 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     original = psycopg.Cursor.execute
 
     def execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        sent.append(query if isinstance(query, str) else query.as_string())
+        text = query.decode() if isinstance(query, bytes) else query
+        sent.append(text if isinstance(text, str) else text.as_string())
         return original(self, query, *args, **kwargs)
 
     monkeypatch.setattr(psycopg.Cursor, "execute", execute)

@@ -64,7 +64,7 @@ class StrictJSONParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         sent = media_type or ""
-        coded = (parser_context or {})["request"].headers.get("Content-Encoding", "identity")
+        coded = (parser_context or {})["request"].META.get("HTTP_CONTENT_ENCODING", "identity")
         if (
             sent.partition(";")[0].strip().lower() != self.media_type
             or _charset_of(sent) not in {"", "utf-8", "utf8"}

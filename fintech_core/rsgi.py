@@ -8,10 +8,13 @@ sender costs a socket and a little memory. This speaks RSGI, Granian's own proto
 import asyncio
 import io
 import sys
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import orjson
@@ -44,7 +47,7 @@ class BufferedApplication:
     """An RSGI application that runs a WSGI one in threads, each on requests that are there in full."""
 
     def __init__(self, threads: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="web")
+        self._threads = Threads(threads)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         started = time.perf_counter()
@@ -52,18 +55,72 @@ class BufferedApplication:
         if status:
             _refuse(scope, protocol, status, time.perf_counter() - started)
             return
-        loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self._threads, _run, _environ(scope, body))
-        await asyncio.wait({running}, timeout=ANSWER_SECONDS)
-        if not running.done():
+        answer = await self._answer(_environ(scope, body))
+        if answer is None:
             # The thread goes on and cleans up after itself; its answer has nobody left to hear it.
             _refuse(scope, protocol, 503, time.perf_counter() - started)
-            return
-        answer = running.result()
-        if answer.pieces is None:
+        elif answer.pieces is None:
             protocol.response_bytes(answer.status, answer.headers, answer.content)
         else:
-            await loop.run_in_executor(self._threads, _stream, protocol, answer, loop)
+            loop = asyncio.get_running_loop()
+            await self._threads.start(partial(_stream, protocol, answer, loop))
+
+    async def _answer(self, environ: dict[str, Any]) -> "_Answer | None":
+        """What the application answers, or None where it has not in time."""
+        answered = self._threads.start(partial(_run, environ))
+        timer = answered.get_loop().call_later(ANSWER_SECONDS, _settle, answered, None)
+        try:
+            answer: _Answer | None = await answered
+        finally:
+            timer.cancel()
+        return answer
+
+
+class Threads:
+    """So many threads that do what they are given, first come, first served.
+
+    A bare queue and bare futures: an executor's own futures, ``asyncio.wait`` and the tasks it makes cost
+    more than all else between the socket and Django.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._waiting: SimpleQueue[tuple[Callable[[], object], asyncio.Future[Any]]] = SimpleQueue()
+        self._are_started = False
+
+    def start(self, work: Callable[[], object]) -> "asyncio.Future[Any]":
+        """Have a thread do the work; the future, of the running loop, tells what came of it."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.put((work, future))
+        if not self._are_started:
+            self._are_started = True
+            for number in range(self._number):
+                threading.Thread(target=self._serve, name=f"web-{number}", daemon=True).start()
+        return future
+
+    def _serve(self) -> None:
+        while True:
+            work, future = self._waiting.get()
+            if future.done():
+                continue  # Time was up while it waited its turn: nobody hears of it any more.
+            result: object
+            try:
+                result = work()
+            except BaseException as error:  # Whoever waits for it is told; the thread lives on.
+                result = error
+            with suppress(RuntimeError):  # The loop is closed: the process is about to end.
+                future.get_loop().call_soon_threadsafe(_settle, future, result)
+            del work, future, result
+
+
+def _settle(future: "asyncio.Future[Any]", result: object) -> None:
+    """Give the future its result, unless time was up before."""
+    if future.done():
+        return
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
 
 
 async def _receive(scope: Any, protocol: Any) -> tuple[int, bytes]:
@@ -77,22 +134,17 @@ async def _receive(scope: Any, protocol: Any) -> tuple[int, bytes]:
         return (411, b"") if "transfer-encoding" in scope.headers else (0, b"")
     if not length.isdigit() or int(length) > BODY_BYTES:
         return 413, b""
-    # wait() needs no task of its own to be cancelled in, which Granian's scheduler does not give.
-    reading = asyncio.ensure_future(_read(protocol))
-    await asyncio.wait({reading}, timeout=BODY_SECONDS)
-    if not reading.done():
-        reading.cancel()
+    reading = protocol()
+    timer = asyncio.get_running_loop().call_later(BODY_SECONDS, reading.cancel)
+    try:
+        body: bytes = await reading
+    except asyncio.CancelledError:
         return 408, b""
-    if reading.exception() is not None or len(reading.result()) != int(length):
+    except Exception:  # Whatever broke it off, the body is not all there.
         return 400, b""
-    return 0, reading.result()
-
-
-async def _read(protocol: Any) -> bytes:
-    body = bytearray()
-    async for chunk in protocol:
-        body += chunk
-    return bytes(body)
+    finally:
+        timer.cancel()
+    return (0, body) if len(body) == int(length) else (400, b"")
 
 
 def _refuse(scope: Any, protocol: Any, status: int, seconds: float) -> None:

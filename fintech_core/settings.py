@@ -72,19 +72,22 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "fintech_core.middleware.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # The API ends here; what follows is for pages.
+    "fintech_core.middleware.ApiMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 ROOT_URLCONF = "fintech_core.urls"
 WSGI_APPLICATION = "fintech_core.wsgi.application"
-# Threads in each process of the web server that answer requests.
-WEB_THREADS = env.number("WEB_THREADS", 4) or 1
+# Threads in each process of the web server that answer requests; mostly they wait for PostgreSQL.
+# Each keeps a connection, so all processes' threads together stay well below its max_connections.
+WEB_THREADS = env.number("WEB_THREADS", 32) or 1
 APPEND_SLASH = False
 
 TEMPLATES = [
@@ -280,9 +283,6 @@ PLATFORM_WALLET_STRIPES = 4
 # Asked by the users app for the ``limits`` of a profile: only the ledger knows what is left of them.
 PROFILE_LIMITS = "transactions.selectors.get_limits"
 
-# Answers to idempotency keys are kept in the cache this long; PostgreSQL keeps them for ever.
-IDEMPOTENCY_CACHE_LIFETIME = timedelta(hours=24)
-
 # --- HTTP -----------------------------------------------------------------------------------------
 
 MAX_BODY_BYTES = 64 * 1024
@@ -290,6 +290,7 @@ MAX_QUERY_BYTES = 8 * 1024
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["fintech_core.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "fintech_core.renderers.Negotiation",
     "DEFAULT_PARSER_CLASSES": ["fintech_core.parsers.StrictJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["users.authentication.SessionTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

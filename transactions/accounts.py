@@ -163,14 +163,16 @@ def open_accounts(
     users: Iterable[uuid.UUID] = (),
     holds: Iterable[uuid.UUID] = (),
     keys: Collection[tuple[uuid.UUID | None, str]] = (),
+    patience: int | None = None,
 ) -> Opened:
     """Lock wallets until the transaction ends, in the order of their ids, and read what is decided by.
 
     They are those named, the primary ones of the users named, and those where their owners' limits are
     counted. What names nothing is left out: the caller finds out. ``keys`` are the idempotency keys whose
     transactions are looked up, ``holds`` those to be read besides the expired ones of the wallets.
+    ``patience`` is how many milliseconds to wait for a lock, where that is not the connection's own.
     """
-    asked: dict[str, list[Any]] = {}
+    asked: dict[str, Any] = {"patience": patience} if patience is not None else {}
     named: tuple[tuple[str, Iterable[Any]], ...] = (
         ("wallets", wallets),
         ("primaries", primaries),

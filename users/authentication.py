@@ -1,6 +1,6 @@
 """How a request proves who sent it: ``Authorization: Bearer <access token>`` and nothing else."""
 
-from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
@@ -19,14 +19,14 @@ class SessionTokenAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[User, Claims] | None:
-        header = get_authorization_header(request)
-        scheme, _, raw = header.partition(b" ")
-        if scheme.lower() != b"bearer":
+        header: str = request.META.get("HTTP_AUTHORIZATION", "")
+        scheme, _, raw = header.partition(" ")
+        if scheme.lower() != "bearer":
             return None
         if not raw or len(raw) > MAX_TOKEN_LENGTH or not raw.isascii():
             raise AuthenticationFailed
         try:
-            claims = read_access_token(raw.decode("ascii"))
+            claims = read_access_token(raw)
         except InvalidToken:
             raise AuthenticationFailed from None
         user = get_user_of_session(

@@ -3,6 +3,7 @@
 Text is taken or refused, never repaired: no trimming, no look-alike characters, nothing dropped.
 """
 
+import functools
 import re
 
 import phonenumbers
@@ -49,6 +50,12 @@ def normalize_email(text: str) -> str:
     """
     if not isinstance(text, str) or not text.isascii() or len(text) > _EMAIL_MAX:
         raise InvalidEmail
+    return _canonical_address(text)
+
+
+@functools.lru_cache(maxsize=8_192)
+def _canonical_address(text: str) -> str:
+    """Remembered for those who are paid often: to judge an address anew costs as much as to find it."""
     try:
         # The "test environment" permits the reserved domain .test; nothing is looked up either way.
         parsed = validate_email(text, check_deliverability=False, test_environment=True)

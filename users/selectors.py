@@ -1,6 +1,9 @@
 """Reads of this app."""
 
+import functools
 import uuid
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from django.conf import settings
@@ -26,9 +29,15 @@ def get_user_of_session(
     rows = call("live_user", user_id, session_id, token_version)
     if not rows:
         return None
-    values = dict(zip(_LIVE_USER, rows[0], strict=True))
-    names = [field.attname for field in User._meta.concrete_fields if field.attname in values]
-    return User.from_db("default", names, [values[name] for name in names])
+    names, in_order = _live_user_fields()
+    return User.from_db("default", names, in_order(rows[0]))
+
+
+@functools.cache
+def _live_user_fields() -> tuple[list[str], Callable[[tuple[Any, ...]], tuple[Any, ...]]]:
+    """The names of these columns as the model orders its fields, and what puts a row into that order."""
+    names = [field.attname for field in User._meta.concrete_fields if field.attname in _LIVE_USER]
+    return names, itemgetter(*(_LIVE_USER.index(name) for name in names))
 
 
 def get_limits(user: User) -> dict[str, Any]:

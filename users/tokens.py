@@ -4,7 +4,9 @@ A token proves nothing by itself: the session and the user's ``token_version`` a
 use, so signing out, deactivation and a password change end tokens at once.
 """
 
+import functools
 import hashlib
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +41,7 @@ class Claims:
     session_id: uuid.UUID
     token_version: int
     token_hash: str
+    expires_at: int
 
 
 def new_token_id() -> str:
@@ -62,7 +65,19 @@ def issue_tokens(*, session: LoginSession, user: User, token_id: str) -> TokenPa
 
 
 def read_access_token(raw: str) -> Claims:
-    """The claims of a good access token; raises ``InvalidToken``."""
+    """The claims of a good access token; raises ``InvalidToken``.
+
+    A client sends the same token with every request: what verified once is remembered, and only its
+    expiry is judged again. Whether its session lives is not this module's to say.
+    """
+    claims = _read_known_access_token(raw)
+    if claims.expires_at <= time.time():
+        raise InvalidToken
+    return claims
+
+
+@functools.lru_cache(maxsize=8_192)
+def _read_known_access_token(raw: str) -> Claims:
     return _read(raw, AccessToken)
 
 
@@ -88,6 +103,7 @@ def _read(raw: str, kind: type[Token]) -> Claims:
             session_id=uuid.UUID(token[_SESSION_CLAIM]),
             token_version=_version(token[_VERSION_CLAIM]),
             token_hash=hash_token_id(token[api_settings.JTI_CLAIM]),
+            expires_at=int(token["exp"]),
         )
     except (TokenError, LookupError, ValueError, TypeError, AttributeError, OverflowError):
         raise InvalidToken from None

@@ -30,7 +30,8 @@ APPLICATION = "fintech_app"
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
+    # One for each of the web server's threads (2 processes of 32), and room for workers and operators.
+    "max_connections": "200",
     "shared_buffers": "128MB",
     "fsync": "on",
     "synchronous_commit": "on",

@@ -80,7 +80,7 @@ def _supervised(servers: Servers, services: list[Service]) -> list[Supervised]:
 
 
 def web_server(folder: DataFolder, environment: Mapping[str, str], port: int) -> Service:
-    """The web server: two processes of four threads each. The one place that names the server."""
+    """The web server: two processes of 32 threads each. The one place that names the server."""
     command = [sys.executable, "-m", "granian", "fintech_core.rsgi:application"]
     command += [
         "--interface",

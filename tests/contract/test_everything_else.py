@@ -1,13 +1,19 @@
 """What every route has in common: errors in one form whatever is asked, and schema and docs from here."""
 
 import json
+import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import URLResolver, get_resolver
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.views import APIView
 
 from tests.contract.test_transfer_over_http import TRANSFER, body_for, require_problem
 from transactions.tests.factories import make_payee, make_payer
+from users.models import User
 from users.tests.factories import api_client
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -109,3 +115,62 @@ def test_blanks_are_no_reason_and_no_name() -> None:
     path = f"/api/wallet/wallets/{user.wallet.pk}/"
     response = api_client(user).patch(path, {"name": "   "}, format="json")
     require_problem(response, 400, "validation_error")
+
+
+def test_a_session_of_the_pages_means_nothing_to_the_api() -> None:
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(User.objects.create_superuser(f"{uuid.uuid4().hex}@example.com"))
+    response = client.get("/api/wallet/")
+    require_problem(response, 401, "not_authenticated")
+    assert "Set-Cookie" not in response
+    assert client.get("/admin/").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/health/live/", "/api/nope/", "/admin/login/"])
+def test_every_answer_says_how_a_browser_must_treat_it(path: str) -> None:
+    response = Client(HTTP_HOST="localhost").get(path)
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["X-Frame-Options"] == "DENY"
+    assert response["Referrer-Policy"] == "same-origin"
+    assert (response.get("Cache-Control") == "no-store") == path.startswith("/api/")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "status"),
+    [
+        (None, 200),
+        ("*/*", 200),
+        ("application/json", 200),
+        ("text/html, application/*;q=0.9", 200),
+        ("text/html", 406),
+        ("application/xml", 406),
+    ],
+)
+def test_json_is_served_to_whoever_takes_it(accepted: str | None, status: int) -> None:
+    headers = {"Accept": accepted} if accepted else {}
+    response = api_client(make_payee()).get("/api/wallet/", headers=headers)
+    assert response.status_code == status
+    if status == 406:
+        require_problem(response, 406, "not_acceptable")
+
+
+def test_every_view_of_the_api_is_one_that_takes_no_cookie() -> None:
+    """The API is answered before the CSRF check: no view there may believe a cookie."""
+    views = [
+        pattern.callback
+        for prefix, pattern in _patterns(get_resolver().url_patterns, "")
+        if prefix.startswith("api/")
+    ]
+    assert len(views) > 10
+    for view in views:
+        assert issubclass(view.cls, APIView)
+        assert SessionAuthentication not in view.cls.authentication_classes
+
+
+def _patterns(found: list[Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for pattern in found:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _patterns(pattern.url_patterns, path)
+        else:
+            yield path, pattern

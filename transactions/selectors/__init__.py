@@ -4,7 +4,6 @@ from transactions.selectors.balances import Balance, get_balance, get_limits
 from transactions.selectors.books import check_books, list_violations
 from transactions.selectors.history import (
     get_transaction_of,
-    is_recorded,
     list_entries_of,
     list_transactions_of,
     records_by_key,
@@ -18,7 +17,6 @@ __all__ = [
     "get_balance",
     "get_limits",
     "get_transaction_of",
-    "is_recorded",
     "list_entries_of",
     "list_transactions_of",
     "list_violations",

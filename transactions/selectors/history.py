@@ -25,11 +25,6 @@ def records_by_key(
     return {(record.initiated_by_id, record.idempotency_key): record for record in found}
 
 
-def is_recorded(transaction_id: uuid.UUID) -> bool:
-    """Whether the transaction is in the database: an answer kept elsewhere is only as good as that."""
-    return Transaction.objects.filter(pk=transaction_id).exists()
-
-
 def transactions_with_parties() -> QuerySet[Transaction]:
     """Transactions with the email addresses of both wallets' owners."""
     return Transaction.objects.annotate(

@@ -52,11 +52,11 @@ class TransferSerializer(StrictSerializer):
                 raise serializers.ValidationError({"amount": [str(error)]}) from None
         return attrs
 
-    def recipient(self) -> Recipient:
+    @staticmethod
+    def recipient_of(values: dict[str, Any]) -> Recipient:
         """Whom the validated body names."""
-        body = self.validated_data
         return Recipient(
-            email=body.get("to_user_email"),
-            phone=body.get("to_phone"),
-            wallet_id=body.get("to_wallet"),
+            email=values.get("to_user_email"),
+            phone=values.get("to_phone"),
+            wallet_id=values.get("to_wallet"),
         )

@@ -7,21 +7,25 @@ own announcement for now: it is what other parts of the platform and the payer's
 from fintech_core.exceptions import DomainError
 from transactions.instructions import Outcome, TransferInstruction
 from transactions.services.deposits import deposit
-from transactions.services.transfers import transfer_many
+from transactions.services.grouping import PostingGroup
+from transactions.services.transfers import post_group, transfer_many
 
-__all__ = ["deposit", "transfer", "transfer_many"]
+__all__ = ["deposit", "posting_group", "transfer", "transfer_many"]
+
+posting_group = PostingGroup(together=post_group, alone=transfer_many)
 
 
 def transfer(instruction: TransferInstruction) -> Outcome:
     """Move money from the caller to a recipient, once per idempotency key.
 
-    The outcome is a posted or a declined transaction, or with ``hold_for`` a pending one; it is on disk,
-    and a retry gets the same one. Raises, with nothing written: ``InvalidInput`` for an amount its
-    currency cannot have, ``RecipientNotFound``, ``SourceWalletNotFound``, ``IdempotencyKeyReused``,
-    ``KycRequired``, ``CallerInactive``; ``RequestInProgress`` and ``ServiceUnavailable`` to be tried
-    again; and ``OutcomeUnknown`` when the database went away during the commit.
+    It may share its commit with transfers of other callers; each has its own outcome: a posted or a
+    declined transaction, or with ``hold_for`` a pending one. It is on disk, and a retry gets the same one.
+    Raises, with nothing written: ``InvalidInput`` for an amount its currency cannot have,
+    ``RecipientNotFound``, ``SourceWalletNotFound``, ``IdempotencyKeyReused``, ``KycRequired``,
+    ``CallerInactive``; ``RequestInProgress`` and ``ServiceUnavailable`` to be tried again; and
+    ``OutcomeUnknown`` when the database went away during the commit.
     """
-    [result] = transfer_many([instruction])
+    result = posting_group.post(instruction)
     if isinstance(result, DomainError):
         raise result
     return result

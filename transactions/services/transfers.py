@@ -27,6 +27,9 @@ from transactions.selectors import records_by_key
 from transactions.services.recording import KEYS, declined, fee_wallets, replay
 from wallet.models import HoldStatus
 
+# How long a group waits for a lock: longer than other groups hold theirs, shorter than anybody notices.
+GROUP_LOCK_MILLISECONDS = 250
+
 
 def transfer_many(instructions: Sequence[TransferInstruction]) -> list[Outcome | DomainError]:
     """Transfers in order, in one commit and a constant number of statements; each with its own outcome.
@@ -34,6 +37,15 @@ def transfer_many(instructions: Sequence[TransferInstruction]) -> list[Outcome |
     A later one may spend what an earlier one brings. One that is refused does not touch its neighbours.
     """
     return exactly_once(partial(_transfer_all, instructions, fee_wallets()), keys=KEYS)
+
+
+def post_group(instructions: Sequence[TransferInstruction]) -> list[Outcome | DomainError]:
+    """``transfer_many`` for callers who know nothing of each other: it gives up early on a wallet that
+    somebody else has locked, so that one foreign lock stalls only those who need it."""
+    patience = None if len(instructions) == 1 else GROUP_LOCK_MILLISECONDS
+    return exactly_once(
+        partial(_transfer_all, instructions, fee_wallets(), patience=patience), keys=KEYS
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +58,12 @@ class _Route:
 
 
 def _transfer_all(
-    instructions: Sequence[TransferInstruction], fees: dict[str, uuid.UUID]
+    instructions: Sequence[TransferInstruction],
+    fees: dict[str, uuid.UUID],
+    patience: int | None = None,
 ) -> list[Outcome | DomainError]:
     # Lock: the wallets, and with them all that is decided by.
-    opened = _open(instructions, fees)
+    opened = _open(instructions, fees, patience)
     # Replay: settled under the lock and before the rules, so that a retry gets the first answer even
     # when the wallet is empty or frozen, or the recipient gone, by now.
     found = records_by_key(opened.known_transactions)
@@ -77,7 +91,9 @@ def _transfer_all(
     return results
 
 
-def _open(instructions: Sequence[TransferInstruction], fees: dict[str, uuid.UUID]) -> Opened:
+def _open(
+    instructions: Sequence[TransferInstruction], fees: dict[str, uuid.UUID], patience: int | None
+) -> Opened:
     wallets = [i.source_wallet_id for i in instructions if i.source_wallet_id]
     wallets += [i.recipient.wallet_id for i in instructions if i.recipient.wallet_id]
     return open_accounts(
@@ -87,6 +103,7 @@ def _open(instructions: Sequence[TransferInstruction], fees: dict[str, uuid.UUID
         emails=[i.recipient.email for i in instructions if i.recipient.email],
         phones=[i.recipient.phone for i in instructions if i.recipient.phone],
         keys=[(i.caller_id, i.idempotency_key) for i in instructions],
+        patience=patience,
     )
 
 

@@ -1,7 +1,7 @@
 -- Find, lock and read all that a batch decides by, in one round trip. VOLATILE, so that each statement in it
 -- sees what was committed until then: what is read after the locks were got is what their last holders left.
 --   p_asked  {primaries: [user], emails: [text], phones: [text], wallets: [wallet], users: [user],
---             keys: [[user|null, key]], holds: [hold]}; a member may be absent
+--             keys: [[user, key]], platform_keys: [key], holds: [hold], patience: ms}; any may be absent
 -- Wallets are those named, the primary ones of the users named by id, address or verified number, and those
 -- where their owners' limits are counted. They are locked in the order of their ids, as everywhere
 -- (wallet/locks.py). Amounts are text: a JSON number would be read as a float.
@@ -19,6 +19,9 @@ DECLARE
     found_holds json;
     read_at timestamptz;
 BEGIN
+    IF p_asked -> 'patience' IS NOT NULL THEN
+        PERFORM set_config('lock_timeout', p_asked ->> 'patience', true);
+    END IF;
     IF p_asked -> 'emails' IS NOT NULL THEN
         people := people || ARRAY(SELECT u.id FROM users_user u WHERE u.email = ANY (
             ARRAY(SELECT json_array_elements_text(p_asked -> 'emails'))));

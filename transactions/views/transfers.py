@@ -1,31 +1,21 @@
-"""Money moving over HTTP: a thin layer over ``transactions.services`` and ``transactions.selectors``."""
+"""Sending money, one transfer at a time or up to a thousand."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.request import Request
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request as HttpRequest
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from fintech_core.middleware import client_address, current_request_id
 from fintech_core.openapi import PROBLEMS
-from fintech_core.problems import PROBLEM_TYPE
-from transactions import idempotency, services
+from transactions import services
 from transactions.declines import RecipientNotFound
-from transactions.idempotency import Answer
-from transactions.instructions import TransferInstruction
-from transactions.serializers import (
-    TransactionSerializer,
-    TransferSerializer,
-    answer_of,
-)
+from transactions.instructions import Request, TransferInstruction
+from transactions.serializers import TransactionSerializer, TransferSerializer, answer_of
+from transactions.views.answering import KEY_HEADER, money_request, respond
 from users.attempts import count_attempt
-from users.authentication import caller_of
-
-_KEY_HEADER = OpenApiParameter(
-    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Or send idempotency_key."
-)
 
 
 @extend_schema(tags=["transactions"])
@@ -34,62 +24,45 @@ class TransferView(APIView):
 
     @extend_schema(
         operation_id="transfer",
-        parameters=[_KEY_HEADER],
+        parameters=[KEY_HEADER],
         request=TransferSerializer,
         responses={201: TransactionSerializer, **PROBLEMS},
     )
-    def post(self, request: Request) -> Response:
-        body = TransferSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        key = idempotency.read_key(
-            header=request.headers.get("Idempotency-Key"), body=body.validated_data
-        )
-        print_of_request = idempotency.fingerprint(
-            method="POST", path=request.path, body=request.data
-        )
-        caller_id = caller_of(request).pk
-        kept = idempotency.recall_answer(caller_id=caller_id, key=key, request=print_of_request)
-        if kept is not None:
-            return _respond(kept, is_replay=True)
-        instruction = _instruction(request, body, key, print_of_request)
+    def post(self, request: HttpRequest) -> Response:
+        values = TransferSerializer.take(request.data)
+        asked = money_request(request, values)
         try:
-            outcome = services.transfer(instruction)
+            outcome = services.transfer(instruction_of(values, asked))
         except RecipientNotFound:
-            # Whoever tries addresses in turn is stopped; who has mistyped one is told.
-            count_attempt(
-                scope="unknown_recipient",
-                subject=str(caller_id),
-                window=timedelta(hours=1),
-                limit=settings.UNKNOWN_RECIPIENTS_PER_HOUR,
-            )
+            count_unknown_recipients(asked)
             raise
-        answer = answer_of(outcome)
-        idempotency.keep_answer(
-            caller_id=caller_id, key=key, request=print_of_request, answer=answer
-        )
-        return _respond(answer, is_replay=outcome.is_replay)
+        return respond(answer_of(outcome), is_replay=outcome.is_replay)
 
 
-def _instruction(
-    request: Request, body: TransferSerializer, key: str, fingerprint: bytes
-) -> TransferInstruction:
-    values = body.validated_data
+def instruction_of(values: dict[str, Any], asked: Request) -> TransferInstruction:
+    """What a validated body asks for."""
+    assert asked.caller_id is not None  # noqa: S101  # nosec B101 - a caller over HTTP is a user
     return TransferInstruction(
-        caller_id=caller_of(request).pk,
-        idempotency_key=key,
-        fingerprint=fingerprint,
-        recipient=body.recipient(),
+        caller_id=asked.caller_id,
+        idempotency_key=asked.idempotency_key,
+        fingerprint=asked.fingerprint,
+        recipient=TransferSerializer.recipient_of(values),
         amount=values["amount"],
         currency=values.get("currency"),
         source_wallet_id=values.get("from_wallet"),
         description=values.get("description", ""),
         metadata=values.get("metadata", {}),
-        request_id=current_request_id(),
-        client_address=client_address(request._request),
+        request_id=asked.request_id,
+        client_address=asked.client_address,
     )
 
 
-def _respond(answer: Answer, *, is_replay: bool) -> Response:
-    headers = {"Idempotency-Replayed": "true"} if is_replay else {}
-    content_type = None if answer.status < 400 else PROBLEM_TYPE
-    return Response(answer.body, answer.status, headers=headers, content_type=content_type)
+def count_unknown_recipients(asked: Request, by: int = 1) -> None:
+    """Whoever tries addresses in turn is stopped; who has mistyped one is told."""
+    count_attempt(
+        scope="unknown_recipient",
+        subject=str(asked.caller_id),
+        window=timedelta(hours=1),
+        limit=settings.UNKNOWN_RECIPIENTS_PER_HOUR,
+        by=by,
+    )

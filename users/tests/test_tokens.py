@@ -329,3 +329,16 @@ def test_authentication_costs_one_query(statements: list[str]) -> None:
     assert client.get("/api/users/me/kyc/").status_code == 200
     assert len([text for text in statements if "live_user" in text]) == 1
     assert len(statements) == 2, "the user with the session, and the submission"
+
+
+def test_a_token_that_was_good_once_still_ends_with_its_time_session_and_version() -> None:
+    """What verified is remembered; that it is still good is asked each time."""
+    user = make_user()
+    pair = tokens(user)
+    assert me(pair.access).status_code == 200
+    later = datetime.now(UTC) + django_settings.ACCESS_TOKEN_LIFETIME + timedelta(seconds=1)
+    with time_machine.travel(later):
+        assert_refused(me(pair.access))
+    assert me(pair.access).status_code == 200
+    api_client().post(LOGOUT, {"refresh": pair.refresh})
+    assert_refused(me(pair.access))

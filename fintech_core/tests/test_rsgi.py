@@ -1,0 +1,176 @@
+"""The buffer before the application: what it refuses, what it waits for, and how long."""
+
+import asyncio
+import json
+import threading
+import time
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+
+from fintech_core import rsgi
+
+
+class Scope:
+    """A request's head as Granian hands it over."""
+
+    http_version, scheme, authority = "1.1", "http", None
+    client, server, query_string = "127.0.0.1:50000", "127.0.0.1:8000", ""
+
+    def __init__(self, path: str = "/", method: str = "POST", **headers: str) -> None:
+        self.path, self.method = path, method
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class Exchange:
+    """The body to come, and what was answered."""
+
+    def __init__(self, body: bytes | Exception | None) -> None:
+        self.body = body
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.content = b""
+
+    def __call__(self) -> "asyncio.Future[bytes]":
+        reading: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        if isinstance(self.body, Exception):
+            reading.set_exception(self.body)
+        elif self.body is not None:
+            reading.set_result(self.body)
+        return reading
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+        assert not self.status, "answered twice"
+        self.status, self.headers, self.content = status, dict(headers), content
+
+    @property
+    def code(self) -> str:
+        return str(json.loads(self.content)["code"])
+
+
+@pytest.fixture
+def applied(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """In the application's place: notes the request, sleeps as long as its body says, answers 200."""
+    seen: list[Any] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> HttpResponse:
+        seen.append(environ)
+        text = environ["wsgi.input"].read()
+        if text == b"fails":
+            raise RuntimeError(text)
+        time.sleep(float(text or 0))
+        start_response("200 OK", [("content-type", "text/plain")])
+        return HttpResponse(threading.current_thread().name)
+
+    monkeypatch.setattr(rsgi, "wsgi_application", application)
+    return seen
+
+
+def serve(*requests: tuple[Scope, Exchange], threads: int = 2, linger: float = 0) -> float:
+    """Seconds until all of them, sent at once, are answered; the server lives on a little."""
+    server = rsgi.BufferedApplication(threads)
+
+    async def together() -> float:
+        started = time.monotonic()
+        await asyncio.gather(*(server.__rsgi__(*request) for request in requests))
+        seconds = time.monotonic() - started
+        await asyncio.sleep(linger)
+        return seconds
+
+    return asyncio.run(together())
+
+
+def sent(body: bytes | Exception | None, length: int | None = None) -> tuple[Scope, Exchange]:
+    known = len(body) if length is None and isinstance(body, bytes) else length
+    return Scope(content_length=str(known)), Exchange(body)
+
+
+def test_a_whole_body_is_answered(applied: list[Any]) -> None:
+    request = sent(b"0")
+    serve(request)
+    assert (request[1].status, applied[0]["CONTENT_LENGTH"]) == (200, "1")
+
+
+def test_a_request_without_a_body_is_answered(applied: list[Any]) -> None:
+    exchange = Exchange(None)
+    serve((Scope(method="GET"), exchange))
+    assert exchange.status == 200
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        (sent(b"1", length=2), 400, "incomplete_body"),
+        (sent(RuntimeError("broken off"), length=2), 400, "incomplete_body"),
+        (sent(None, length=2), 408, "request_timeout"),
+        ((Scope(transfer_encoding="chunked"), Exchange(b"1")), 411, "length_required"),
+        (sent(b"", length=rsgi.BODY_BYTES + 1), 413, "body_too_large"),
+        ((Scope(content_length="-1"), Exchange(b"")), 413, "body_too_large"),
+    ],
+    ids=["short", "broken off", "late", "chunked", "large", "no length"],
+)
+def test_a_body_that_is_not_whole_never_reaches_the_application(
+    applied: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    request_: tuple[Scope, Exchange],
+    status: int,
+    code: str,
+) -> None:
+    monkeypatch.setattr(rsgi, "BODY_SECONDS", 0.1)
+    scope, exchange = request_[0], Exchange(request_[1].body)
+    serve((scope, exchange))
+    assert (exchange.status, exchange.code) == (status, code)
+    assert exchange.headers["connection"] == "close"
+    assert applied == []
+
+
+def test_senders_that_dawdle_hold_no_thread(
+    applied: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rsgi, "BODY_SECONDS", 0.5)
+    slow = [sent(None, length=2) for _ in range(50)]
+    started, quick = time.monotonic(), sent(b"0")
+    finished: list[float] = []
+    respond = quick[1].response_bytes
+
+    def note(*answer: Any) -> None:
+        finished.append(time.monotonic() - started)
+        respond(*answer)
+
+    monkeypatch.setattr(quick[1], "response_bytes", note)
+    serve(*slow, quick, threads=1)
+    assert {exchange.status for _, exchange in slow} == {408}
+    assert quick[1].status == 200
+    assert finished[0] < 0.4
+
+
+def test_an_answer_that_is_late_is_an_unknown_outcome_and_comes_once(
+    applied: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rsgi, "ANSWER_SECONDS", 0.1)
+    late, quick = sent(b"0.4"), sent(b"0")
+    # One thread: the second waits behind the first for longer than it may, and is never begun.
+    assert serve(late, quick, threads=1, linger=0.6) < 0.3
+    assert [exchange.code for _, exchange in (late, quick)] == ["outcome_unknown"] * 2
+    assert len(applied) == 1
+
+
+def test_more_requests_than_threads_wait_for_their_turn(applied: list[Any]) -> None:
+    requests = [sent(b"0.02") for _ in range(20)]
+    assert serve(*requests, threads=4) >= 0.1
+    assert {exchange.status for _, exchange in requests} == {200}
+    assert len({exchange.content for _, exchange in requests}) <= 4
+
+
+def test_a_thread_survives_what_its_work_raises(applied: list[Any]) -> None:
+    server = rsgi.BufferedApplication(1)
+    good = sent(b"0")
+
+    async def both() -> None:
+        with pytest.raises(RuntimeError):
+            await server.__rsgi__(*sent(b"fails"))
+        await server.__rsgi__(*good)
+
+    asyncio.run(both())
+    assert good[1].status == 200

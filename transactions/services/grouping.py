@@ -1,0 +1,132 @@
+"""Group posting: transfers that are asked for at the same time share one commit.
+
+A caller that finds nobody posting posts at once, for itself and for all who came meanwhile; so nobody
+waits for a group to fill, and the more callers there are, the more share the cost of a commit. Each gets
+its own outcome: one that cannot be posted together with the others is posted alone.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from django.db import connection
+
+from fintech_core.database import SharedConnection
+from fintech_core.exceptions import DomainError, OutcomeUnknown, ServiceUnavailable
+from transactions.instructions import Outcome, TransferInstruction
+
+Result = Outcome | DomainError
+PostMany = Callable[[Sequence[TransferInstruction]], list[Result]]
+
+# The most that share a commit, and how long one waits for an answer that is on its way.
+LARGEST_GROUP = 256
+WAIT_SECONDS = 30.0
+
+
+class _Ticket:
+    """One caller in the queue; it sleeps until it is called."""
+
+    __slots__ = ("_bell", "instruction", "leads", "result")
+
+    def __init__(self, instruction: TransferInstruction) -> None:
+        self.instruction = instruction
+        self.result: Result | None = None
+        self.leads = False
+        self._bell = threading.Lock()
+        self._bell.acquire()
+
+    def wait(self) -> bool:
+        """Sleep until called; False where that did not happen in time."""
+        return self._bell.acquire(timeout=WAIT_SECONDS)
+
+    def call(self) -> None:
+        self._bell.release()
+
+
+class PostingGroup:
+    """The queue of one process. ``together`` and ``alone`` post what they are given, in one commit."""
+
+    def __init__(self, *, together: PostMany, alone: PostMany) -> None:
+        self._together, self._alone = together, alone
+        self._reset()
+        # A child process has neither the threads that wait here nor a right to the connection.
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[_Ticket] = deque()
+        self._is_posting = False
+        self._connection = SharedConnection()
+
+    def post(self, instruction: TransferInstruction) -> Result:
+        """Post one transfer, together with those that wait; returns its own outcome or refusal.
+
+        Raises ``RuntimeError`` inside of an open transaction: the transfer would be committed by itself.
+        """
+        if connection.in_atomic_block:
+            raise RuntimeError("A transfer commits by itself; do not call it inside a transaction.")
+        ticket = _Ticket(instruction)
+        with self._guard:
+            ticket.leads = not self._is_posting
+            self._is_posting = True
+            if not ticket.leads:
+                self._waiting.append(ticket)
+        if not ticket.leads and not ticket.wait():
+            self._give_up(ticket)
+        if ticket.leads:
+            self._lead(ticket)
+        if ticket.result is None:
+            [ticket.result] = self._alone([instruction])
+        return ticket.result
+
+    def _lead(self, leader: _Ticket) -> None:
+        """Post for all who wait, answer them, and let the next one lead."""
+        group = [leader]
+        try:
+            with self._guard:
+                while self._waiting and len(group) < LARGEST_GROUP:
+                    group.append(self._waiting.popleft())
+            results = self._try_together([ticket.instruction for ticket in group])
+            for ticket, result in zip(group, results, strict=True):
+                ticket.result = result
+        finally:
+            self._hand_over()
+            for ticket in group[1:]:
+                ticket.call()
+
+    def _try_together(self, instructions: list[TransferInstruction]) -> Sequence[Result | None]:
+        """The outcomes; None for all where something in the group keeps it from being posted whole."""
+        try:
+            with self._connection:
+                return self._together(instructions)
+        except (ServiceUnavailable, OutcomeUnknown) as error:
+            return [error] * len(instructions)
+        except Exception:
+            if len(instructions) == 1:
+                raise
+            # A wallet that somebody else has locked, or a transfer that PostgreSQL refuses: each tries
+            # alone, in its own thread, so that it holds up and fails nobody but itself.
+            return [None] * len(instructions)
+
+    def _hand_over(self) -> None:
+        with self._guard:
+            if self._waiting:
+                following = self._waiting.popleft()
+                following.leads = True
+                following.call()
+            else:
+                self._is_posting = False
+
+    def _give_up(self, ticket: _Ticket) -> None:
+        """Nobody called in time. Where it was taken along, only a retry with its key can tell."""
+        with self._guard:
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+                ticket.result = ServiceUnavailable()
+            elif not ticket.leads and ticket.result is None:
+                ticket.result = OutcomeUnknown()
+
+    def close(self) -> None:
+        """Close the connection; for tests, which drop their database."""
+        self._connection.close()
