@@ -19,7 +19,7 @@ def transfer(instruction: TransferInstruction) -> Outcome:
     """Move money from the caller to a recipient, once per idempotency key.
 
     It may share its commit with transfers of other callers; each has its own outcome: a posted or a
-    declined transaction, or with ``hold_for`` a pending one. It is on disk, and a retry gets the same one.
+    declined transaction, or with ``hold_for`` a pending one; on disk, and the same for a retry.
     Raises, with nothing written: ``InvalidInput`` for an amount its currency cannot have,
     ``RecipientNotFound``, ``SourceWalletNotFound``, ``IdempotencyKeyReused``, ``KycRequired``,
     ``CallerInactive``; ``RequestInProgress`` and ``ServiceUnavailable`` to be tried again; and

@@ -3,13 +3,14 @@
 -- On the tables that every posting writes there are few CHECK constraints and no conditions on triggers:
 -- PostgreSQL compiles those anew for each statement, 0.75 ms for one transfer, and these functions once.
 -- Tables are looked up row by row, by key (LATERAL and LIMIT 1): the planner knows nothing of transition
--- tables and would rather read the whole ledger.
+-- tables and would rather read the whole ledger. A plan that had to be forced looks dear, and PostgreSQL would
+-- spend half a second on compiling it (jit).
 
 -- After entries were inserted: they make whole transactions that sum to zero, continue the chains of
 -- their wallets, and the wallets have moved with them.
 CREATE OR REPLACE FUNCTION entries_are_whole() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     fact text;
 BEGIN
@@ -90,7 +91,7 @@ END $$;
 -- that exists, or the platform. What names a parent fits it.
 CREATE OR REPLACE FUNCTION transactions_are_whole() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     fact text;
 BEGIN
@@ -199,7 +200,7 @@ LANGUAGE sql STABLE
 -- what was posted, ends once, and its wallet holds what the open ones add up to.
 CREATE FUNCTION hold_is_kept() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     captured record;
 BEGIN
@@ -286,7 +287,7 @@ END $$;
 CREATE OR REPLACE FUNCTION wallets_follow_the_ledger() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 -- Without nested loops the two transition tables are joined by hash: a thousand wallets, not a million pairs.
-SET enable_seqscan = off SET enable_nestloop = off SET plan_cache_mode = force_generic_plan AS $$
+SET enable_seqscan = off SET enable_nestloop = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     fact text;
 BEGIN

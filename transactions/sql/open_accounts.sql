@@ -8,7 +8,7 @@
 CREATE FUNCTION open_accounts(p_asked json) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     wanted uuid[] := ARRAY(SELECT json_array_elements_text(p_asked -> 'wallets')::uuid);
     people uuid[] := ARRAY(SELECT json_array_elements_text(p_asked -> 'primaries')::uuid);

@@ -51,7 +51,7 @@ CREATE FUNCTION post_ledger(p_transactions json, p_entries json, p_wallets json,
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 BEGIN
     IF EXISTS (SELECT FROM transactions_ledgerhalt WHERE cleared_at IS NULL) THEN
         RAISE EXCEPTION 'postings are halted' USING ERRCODE = 'object_not_in_prerequisite_state';
