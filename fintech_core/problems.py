@@ -135,15 +135,16 @@ def _of_framework_error(exc: drf.APIException) -> tuple[dict[str, Any], dict[str
     if auth_header := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = auth_header
     if isinstance(exc, drf.ValidationError):
-        texts, codes = _flatten(exc.get_full_details())
-        return (
-            problem(
-                400, "validation_error", "The request is not valid.", errors=texts, codes=codes
-            ),
-            headers,
-        )
+        return problem_of_validation(exc), headers
     code, title = _FRAMEWORK_CODES.get(type(exc), ("error", "The request was refused."))
     return problem(exc.status_code, code, title), headers
+
+
+def problem_of_validation(error: drf.ValidationError) -> dict[str, Any]:
+    """The problem details of a body or query that is not valid, each field under its dotted name."""
+    texts, codes = _flatten(error.get_full_details())
+    title = "The request is not valid."
+    return problem(400, "validation_error", title, errors=texts, codes=codes)
 
 
 def _flatten(details: Any, path: str = "") -> tuple[dict[str, list[str]], dict[str, list[str]]]:

@@ -53,6 +53,18 @@ class InsufficientFunds(Decline):
 DECLINES: dict[str, type[Decline]] = {decline.code: decline for decline in Decline.__subclasses__()}
 
 
+class BatchRefused(DomainError):
+    """422: one transfer of an atomic batch may not happen, so none did; ``index`` tells which.
+
+    Code, title and facts are those of its cause.
+    """
+
+    def __init__(self, index: int, cause: DomainError, **facts: Any) -> None:
+        super().__init__(cause.detail, **{**cause.facts, **facts, "index": index})
+        # Of this error alone, not of all of its class.
+        self.__dict__.update(code=cause.code, title=cause.title)
+
+
 class KycRequired(DomainError):
     """403: the payer's identity is not approved yet; approved, the same key may be used again."""
 

@@ -15,12 +15,16 @@ from transactions.serializers.transactions import (
     represent_transaction,
 )
 from transactions.serializers.transfers import (
+    BatchAnswerSerializer,
+    BatchSerializer,
     TransferSerializer,
 )
 
 __all__ = [
     "BalanceQuery",
     "BalanceSerializer",
+    "BatchAnswerSerializer",
+    "BatchSerializer",
     "EntryPageQuery",
     "EntrySerializer",
     "TransactionDetailSerializer",

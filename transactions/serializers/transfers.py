@@ -18,7 +18,34 @@ from transactions.serializers.fields import (
     IdempotencyKeyField,
     RecipientPhoneField,
 )
+from transactions.serializers.transactions import TransactionSerializer
 from users.serializers import EmailTextField
+
+BATCH_MODES = ("atomic", "independent")
+BATCH_SIZE = 1_000
+
+
+class BatchSerializer(StrictSerializer):
+    """Up to 1,000 transfers in order. Each is judged by itself, as a ``TransferSerializer``."""
+
+    mode = serializers.ChoiceField(BATCH_MODES)
+    transfers = serializers.ListField(min_length=1, max_length=BATCH_SIZE)
+
+
+class BatchResultSerializer(serializers.Serializer[Any]):
+    """What became of one transfer: the transaction, or the problem that kept it from happening."""
+
+    status = serializers.ChoiceField(["posted", "pending", "declined"])
+    transaction = TransactionSerializer(required=False)
+    error = serializers.DictField(required=False)
+
+
+class BatchAnswerSerializer(serializers.Serializer[Any]):
+    """Results in the order of the transfers; ``posted`` counts pending ones, ``declined`` all others."""
+
+    results = BatchResultSerializer(many=True)
+    posted = serializers.IntegerField()
+    declined = serializers.IntegerField()
 
 
 class TransferSerializer(StrictSerializer):

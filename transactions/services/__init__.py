@@ -8,9 +8,9 @@ from fintech_core.exceptions import DomainError
 from transactions.instructions import Outcome, TransferInstruction
 from transactions.services.deposits import deposit
 from transactions.services.grouping import PostingGroup
-from transactions.services.transfers import post_group, transfer_many
+from transactions.services.transfers import post_group, transfer_all_or_none, transfer_many
 
-__all__ = ["deposit", "posting_group", "transfer", "transfer_many"]
+__all__ = ["deposit", "posting_group", "transfer", "transfer_all_or_none", "transfer_many"]
 
 posting_group = PostingGroup(together=post_group, alone=transfer_many)
 

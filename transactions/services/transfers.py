@@ -14,6 +14,7 @@ from fintech_core.money import InvalidMoney, Money
 from transactions import rules
 from transactions.accounts import Account, HoldRecord, Opened, open_accounts
 from transactions.declines import (
+    BatchRefused,
     CallerInactive,
     Decline,
     RecipientNotFound,
@@ -48,6 +49,18 @@ def post_group(instructions: Sequence[TransferInstruction]) -> list[Outcome | Do
     )
 
 
+def transfer_all_or_none(instructions: Sequence[TransferInstruction]) -> list[Outcome]:
+    """Transfers in order, in one commit: all of them, or none.
+
+    Raises ``BatchRefused`` with the place of the first that may not happen and why; where that is a
+    decline it is recorded under that transfer's key, and the keys of the others are not used up.
+    """
+    results = exactly_once(partial(_transfer_together, instructions, fee_wallets()), keys=KEYS)
+    if isinstance(results, BatchRefused):
+        raise results
+    return results
+
+
 @dataclass(frozen=True, slots=True)
 class _Route:
     """From which wallet to which, and how much: what a transfer's words mean."""
@@ -64,10 +77,46 @@ def _transfer_all(
 ) -> list[Outcome | DomainError]:
     # Lock: the wallets, and with them all that is decided by.
     opened = _open(instructions, fees, patience)
+    journal = Journal(opened)
+    results = _judge(instructions, opened, fees, journal)
+    # Ledger. From here on nothing may fail but the database itself.
+    if journal:
+        journal.write()
+    return results
+
+
+def _transfer_together(
+    instructions: Sequence[TransferInstruction], fees: dict[str, uuid.UUID]
+) -> list[Outcome] | BatchRefused:
+    opened = _open(instructions, fees)
+    journal = Journal(opened)
+    outcomes: list[Outcome] = []
+    for index, result in enumerate(_judge(instructions, opened, fees, journal)):
+        if isinstance(result, DomainError):
+            return BatchRefused(index, result)
+        if decline := result.transaction.decline:
+            if not result.is_replay:
+                # The accounts have moved with the others, of which nothing is written: open them anew.
+                journal = Journal(_open(instructions, fees))
+                journal.add(result.transaction)
+                journal.write()
+            return BatchRefused(index, decline, transaction=str(result.transaction.id))
+        outcomes.append(result)
+    if journal:
+        journal.write()
+    return outcomes
+
+
+def _judge(
+    instructions: Sequence[TransferInstruction],
+    opened: Opened,
+    fees: dict[str, uuid.UUID],
+    journal: Journal,
+) -> list[Outcome | DomainError]:
+    """Decide one after the other; what is decided stands in the journal."""
     # Replay: settled under the lock and before the rules, so that a retry gets the first answer even
     # when the wallet is empty or frozen, or the recipient gone, by now.
     found = records_by_key(opened.known_transactions)
-    journal = Journal(opened)
     results: list[Outcome | DomainError] = []
     for instruction in instructions:
         key = (instruction.caller_id, instruction.idempotency_key)
@@ -85,14 +134,13 @@ def _transfer_all(
             continue
         found[key] = record
         results.append(Outcome(record))
-    # Ledger. From here on nothing may fail but the database itself.
-    if journal:
-        journal.write()
     return results
 
 
 def _open(
-    instructions: Sequence[TransferInstruction], fees: dict[str, uuid.UUID], patience: int | None
+    instructions: Sequence[TransferInstruction],
+    fees: dict[str, uuid.UUID],
+    patience: int | None = None,
 ) -> Opened:
     wallets = [i.source_wallet_id for i in instructions if i.source_wallet_id]
     wallets += [i.recipient.wallet_id for i in instructions if i.recipient.wallet_id]

@@ -1,11 +1,13 @@
 """Money moving over HTTP: thin layers over ``transactions.services`` and ``transactions.selectors``."""
 
 from transactions.views.balances import BalanceView
+from transactions.views.batches import BatchView
 from transactions.views.history import EntryListView, TransactionListView, TransactionView
 from transactions.views.transfers import TransferView
 
 __all__ = [
     "BalanceView",
+    "BatchView",
     "EntryListView",
     "TransactionListView",
     "TransactionView",
