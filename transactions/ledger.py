@@ -26,7 +26,7 @@ class Journal:
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
         self._transactions: list[dict[str, Any]] = []
-        self._entries: list[dict[str, Any]] = []
+        self._entries: list[str] = []
         self._holds: dict[Any, HoldRecord] = {}
         self._touched: dict[Any, Account] = {}
         self._end_expired_holds()
@@ -55,19 +55,10 @@ class Journal:
                 amount=amount,
                 balance_after=account.balance,
             )
+            # A row of the SQL type posted_entry; no value of it needs quoting.
             self._entries.append(
-                {
-                    "t": record.id,
-                    "leg": number,
-                    "w": account.id,
-                    "sequence": account.sequence,
-                    "amount": str(amount),
-                    "currency": account.currency,
-                    "balance_after": str(account.balance),
-                    "previous_hash": f"\\x{previous.hex()}",
-                    "hash": f"\\x{account.head_hash.hex()}",
-                    "at": created_at,
-                }
+                f'"({record.id},{number},{account.id},{account.sequence},{amount},{account.currency},'
+                f'{account.balance},{previous.hex()},{account.head_hash.hex()},{created_at})"'
             )
             record.balances_after[account.id] = account.balance
             self.touch(account)
@@ -97,13 +88,13 @@ class Journal:
         Raises ``IntegrityError`` named for the fact that would not hold: PostgreSQL refuses what is not
         whole, and nothing is written then.
         """
-        arguments = (
-            self._transactions,
-            self._entries,
-            [_wallet_row(account) for account in self._touched.values()],
-            [_hold_row(hold) for hold in self._holds.values()],
+        call(
+            "post_ledger",
+            orjson.dumps(self._transactions).decode(),
+            "{" + ",".join(self._entries) + "}",
+            orjson.dumps([_wallet_row(account) for account in self._touched.values()]).decode(),
+            orjson.dumps([_hold_row(hold) for hold in self._holds.values()]).decode(),
         )
-        call("post_ledger", *(orjson.dumps(argument).decode() for argument in arguments))
 
     def _end_expired_holds(self) -> None:
         """Give back what expired holds of the opened wallets reserve, before anything is decided."""

@@ -103,8 +103,11 @@ BEGIN
                   AND (t.to_amount IS NULL OR is_exact_money(t.to_amount, t.to_currency))) IS NOT TRUE
                 THEN 'transaction_amount_is_exact'
             WHEN length(t.fingerprint) <> 32 THEN 'fingerprint_is_sha256'
-            -- A caller's key has no blank; the platform derives further ones by a blank and a word.
-            WHEN t.idempotency_key !~ '^[!-~]{1,255}( [!-~]{1,100})?$'
+            -- A caller's key has no blank; the platform derives further ones by a blank and a word. Lengths
+            -- are not the expression's business: {1,255} in it takes 70 microseconds.
+            WHEN t.idempotency_key !~ '^[!-~]+( [!-~]+)?$'
+                OR length(split_part(t.idempotency_key, ' ', 1)) > 255
+                OR length(t.idempotency_key) > 356
                 THEN 'idempotency_key_is_printable'
             WHEN t.hash_scheme <> 2 THEN 'transaction_has_the_current_hash_scheme'
             WHEN t.status = 'posted'

@@ -40,6 +40,13 @@ LANGUAGE sql STABLE
         || convert_to(amount || ' ' || balance_after, 'UTF8')
     );
 
+-- An entry as it is handed over. A row type's text is read four times as fast as a JSON object, and there are
+-- two or more for each transaction; hashes are in hex, and the first entry of a wallet has none before it.
+CREATE TYPE posted_entry AS (
+    t uuid, leg smallint, w uuid, sequence bigint, amount numeric, currency text, balance_after numeric,
+    previous_hash text, hash text, at timestamptz
+);
+
 -- Write decided transactions, their entries and what became of wallets and holds, in one statement.
 --   p_transactions  rows of transactions_transaction; an absent member is that column's empty value
 --   p_entries       rows of transactions_ledgerentry, without ids; those of a wallet in its order
@@ -47,8 +54,9 @@ LANGUAGE sql STABLE
 --   p_holds         holds that were opened, captured or ended, as they are afterwards
 -- The caller holds the locks of all wallets named. Runs with its owner's rights, since the application's
 -- role may not write these tables itself; nobody else may call it. SQLSTATE 55000 while postings are halted.
-CREATE FUNCTION post_ledger(p_transactions json, p_entries json, p_wallets json, p_holds json)
-RETURNS void
+CREATE FUNCTION post_ledger(
+    p_transactions json, p_entries posted_entry[], p_wallets json, p_holds json
+) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET plan_cache_mode = force_generic_plan SET jit = off AS $$
@@ -78,11 +86,9 @@ BEGIN
             transaction_id, leg, wallet_id, sequence, amount, currency, balance_after, previous_hash,
             hash, created_at
         )
-        SELECT t, leg, w, sequence, amount, currency, balance_after, previous_hash, hash, at
-        FROM json_to_recordset(p_entries) AS (
-            t uuid, leg smallint, w uuid, sequence bigint, amount numeric, currency text,
-            balance_after numeric, previous_hash bytea, hash bytea, at timestamptz
-        )
+        SELECT t, leg, w, sequence, amount, currency, balance_after,
+               coalesce(decode(previous_hash, 'hex'), ''), decode(hash, 'hex'), at
+        FROM unnest(p_entries)
     ), moved_wallets AS (
         UPDATE wallet_wallet w
         SET balance = r.balance, held = r.held, last_sequence = r.last_sequence,
@@ -113,4 +119,4 @@ BEGIN
 END $$;
 
 -- A function is open to everybody unless this is said; the application's role is granted it by name.
-REVOKE ALL ON FUNCTION post_ledger(json, json, json, json) FROM PUBLIC;
+REVOKE ALL ON FUNCTION post_ledger(json, posted_entry[], json, json) FROM PUBLIC;

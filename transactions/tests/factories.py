@@ -136,8 +136,8 @@ class RawPosting:
                     "amount": amount,
                     "currency": wallet.currency,
                     "balance_after": str(wallet.balance),
-                    "previous_hash": f"\\x{previous.hex()}",
-                    "hash": f"\\x{wallet.head_hash.hex()}",
+                    "previous_hash": previous.hex(),
+                    "hash": wallet.head_hash.hex(),
                     "at": row["created_at"],
                 }
             )
@@ -156,4 +156,5 @@ class RawPosting:
             }
             for wallet in self._wallets.values()
         ]
-        return [json.dumps(part) for part in (self.rows, self.entries, wallets, [])]
+        entries = [f'"({",".join(map(str, entry.values()))})"' for entry in self.entries]
+        return [json.dumps(self.rows), f"{{{','.join(entries)}}}", json.dumps(wallets), "[]"]
