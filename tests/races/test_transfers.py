@@ -1,6 +1,6 @@
 """Many requests at the same moment, over HTTP's whole stack: nothing is lost, doubled or refused in vain.
 
-Each of these was seen to fail with ``wallet.locks.lock_wallets`` reading without a lock, except where the
+Each of these was seen to fail with ``open_accounts()`` reading without a lock, except where the
 database's own refusals stand in for it; then it answers 500 and the test fails all the same.
 """
 
@@ -15,6 +15,8 @@ import pytest
 from django.test import override_settings
 
 from transactions.models import LedgerEntry, Transaction
+from transactions.services import transfer_many
+from transactions.services.grouping import PostingGroup
 from transactions.tests.factories import balance_of, make_payee, make_payer, wallet_of
 from users import services as users
 from users.models import User
@@ -22,6 +24,14 @@ from users.tests.factories import api_client, at_once
 from wallet.services import freeze_wallet
 
 pytestmark = pytest.mark.usefixtures("committed")
+
+
+@pytest.fixture(autouse=True, params=["in-groups", "apart"])
+def posting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one process transfers take turns by grouping; apart they race as those of many processes do."""
+    if request.param == "apart":
+        monkeypatch.setattr(PostingGroup, "post", lambda _, asked: transfer_many([asked])[0])
+
 
 TRANSFER = "/api/transactions/transactions/transfer/"
 
@@ -42,6 +52,14 @@ def test_of_15_spends_of_a_fifth_exactly_5_succeed() -> None:
     responses = at_once(15, lambda index: send(clients[index], payee, "20.00"))
     assert statuses(responses) == {201: 5, 422: 10}
     assert (balance_of(payer), balance_of(payee)) == ("0.00", "100.00")
+
+
+def test_of_12_spends_to_as_many_payees_exactly_4_succeed() -> None:
+    payer, payees = make_payer("100.00"), [make_payee() for _ in range(12)]
+    clients = [api_client(payer) for _ in payees]
+    responses = at_once(12, lambda index: send(clients[index], payees[index], "25.00"))
+    assert statuses(responses) == {201: 4, 422: 8}
+    assert balance_of(payer) == "0.00"
 
 
 @pytest.mark.parametrize("count", [12, 32])
