@@ -7,9 +7,29 @@ own announcement for now: it is what other parts of the platform and the payer's
 from fintech_core.exceptions import DomainError
 from transactions.instructions import Outcome, TransferInstruction
 from transactions.services.deposits import deposit
+from transactions.services.holds import (
+    capture_hold,
+    capture_holds,
+    expire_holds,
+    void_hold,
+    void_holds,
+    void_request,
+)
+from transactions.services.reversals import reverse_transaction
 from transactions.services.transfers import transfer_many
 
-__all__ = ["deposit", "transfer", "transfer_many"]
+__all__ = [
+    "capture_hold",
+    "capture_holds",
+    "deposit",
+    "expire_holds",
+    "reverse_transaction",
+    "transfer",
+    "transfer_many",
+    "void_hold",
+    "void_holds",
+    "void_request",
+]
 
 
 def transfer(instruction: TransferInstruction) -> Outcome:
