@@ -16,7 +16,6 @@ from users.models import User
 from wallet.models import Hold, HoldStatus, Wallet
 from wallet.selectors import get_primary_wallet, wallets_as_they_are
 
-
 # A balance lists so many of its holds at most, those that run out first.
 MOST_HOLDS = 200
 

@@ -150,9 +150,7 @@ def entries_of_transaction(
     transaction_id: uuid.UUID, *, wallet_ids: Sequence[uuid.UUID]
 ) -> QuerySet[LedgerEntry]:
     """What the transaction did to these wallets."""
-    return _entries_with_parties().filter(
-        transaction_id=transaction_id, wallet_id__in=wallet_ids
-    )
+    return _entries_with_parties().filter(transaction_id=transaction_id, wallet_id__in=wallet_ids)
 
 
 def _entries_with_parties() -> QuerySet[LedgerEntry]:

@@ -4,19 +4,37 @@ import datetime
 import uuid
 from collections.abc import Collection, Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from django.db.models import Sum
 from django.db.models.functions import Now
 
 from fintech_core.money import format_amount
-from transactions.accounts import HoldRecord
 from transactions.models import GIVES_BACK, SHOWN_STATUS, Transaction, TransactionStatus
 from wallet.models import Hold, HoldStatus
 
 
+class HoldState(Protocol):
+    """A hold, of the database or as a journal has it."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def currency(self) -> str: ...
+    @property
+    def fee(self) -> Decimal: ...
+    @property
+    def captured_amount(self) -> Decimal: ...
+    @property
+    def captured_fee(self) -> Decimal: ...
+    @property
+    def expires_at(self) -> datetime.datetime: ...
+    @property
+    def closed_at(self) -> datetime.datetime | None: ...
+
+
 def facts_of_hold(
-    hold: Hold | HoldRecord, *, reversed_amount: Decimal, at: datetime.datetime
+    hold: HoldState, *, reversed_amount: Decimal, at: datetime.datetime
 ) -> dict[str, Any]:
     """What a pending transaction tells beyond its row, as of a moment; plain JSON values.
 

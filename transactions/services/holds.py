@@ -248,7 +248,8 @@ def _read(
     is_operator: bool,
     operation: _Capture | _Void,
 ) -> _Asked:
-    """What a caller asks of one hold; the first of a group owns the caller's key, the others one of it."""
+    """What a caller asks of one hold. The first of a group owns the caller's key; the others have a
+    key that is made from it."""
     side = side_of(rows, hold_id, request, is_operator=is_operator)
     key = request.idempotency_key if number == 1 else f"{request.idempotency_key} {number}"
     asked = operation.read(_Asked(rows[hold_id], side, key))
@@ -258,9 +259,7 @@ def _read(
     return asked
 
 
-def _open(
-    asked_holds: Sequence[_Asked], request: Request, fees: dict[str, uuid.UUID]
-) -> _Session:
+def _open(asked_holds: Sequence[_Asked], request: Request, fees: dict[str, uuid.UUID]) -> _Session:
     rows = [asked.row for asked in asked_holds]
     opened = open_accounts(
         wallets=[

@@ -3,29 +3,24 @@
 from datetime import timedelta
 
 from django.conf import settings
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from fintech_core.middleware import client_address, current_request_id
 from fintech_core.openapi import PROBLEMS
-from fintech_core.problems import PROBLEM_TYPE
 from transactions import idempotency, services
 from transactions.declines import RecipientNotFound
-from transactions.idempotency import Answer
 from transactions.instructions import TransferInstruction
 from transactions.serializers import (
     TransactionSerializer,
     TransferSerializer,
     answer_of,
 )
+from transactions.views.answering import KEY_HEADER, respond
 from users.attempts import count_attempt
 from users.authentication import caller_of
-
-_KEY_HEADER = OpenApiParameter(
-    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Or send idempotency_key."
-)
 
 
 @extend_schema(tags=["transactions"])
@@ -34,7 +29,7 @@ class TransferView(APIView):
 
     @extend_schema(
         operation_id="transfer",
-        parameters=[_KEY_HEADER],
+        parameters=[KEY_HEADER],
         request=TransferSerializer,
         responses={201: TransactionSerializer, **PROBLEMS},
     )
@@ -50,7 +45,7 @@ class TransferView(APIView):
         caller_id = caller_of(request).pk
         kept = idempotency.recall_answer(caller_id=caller_id, key=key, request=print_of_request)
         if kept is not None:
-            return _respond(kept, is_replay=True)
+            return respond(kept, is_replay=True)
         instruction = _instruction(request, body, key, print_of_request)
         try:
             outcome = services.transfer(instruction)
@@ -67,7 +62,7 @@ class TransferView(APIView):
         idempotency.keep_answer(
             caller_id=caller_id, key=key, request=print_of_request, answer=answer
         )
-        return _respond(answer, is_replay=outcome.is_replay)
+        return respond(answer, is_replay=outcome.is_replay)
 
 
 def _instruction(
@@ -84,12 +79,7 @@ def _instruction(
         source_wallet_id=values.get("from_wallet"),
         description=values.get("description", ""),
         metadata=values.get("metadata", {}),
+        hold_for=body.hold_for(),
         request_id=current_request_id(),
         client_address=client_address(request._request),
     )
-
-
-def _respond(answer: Answer, *, is_replay: bool) -> Response:
-    headers = {"Idempotency-Replayed": "true"} if is_replay else {}
-    content_type = None if answer.status < 400 else PROBLEM_TYPE
-    return Response(answer.body, answer.status, headers=headers, content_type=content_type)
