@@ -16,7 +16,7 @@ MOST_HOLDS_OF_A_GROUP = 100
 
 
 class CaptureSerializer(StrictSerializer):
-    """How much of a hold to take, all that is left where nothing is said; whether it is the last of it."""
+    """How much of a hold to take, all that is left where nothing is said; and whether that is all."""
 
     amount = AmountTextField(required=False)
     final = FlagField(default=True)
