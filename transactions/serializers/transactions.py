@@ -121,7 +121,7 @@ def represent_transaction(
         "reversed_amount": told.get("reversed_amount", nothing),
         "expires_at": _time_told(told.get("expires_at")),
         "description": record.description,
-        "metadata": record.metadata,
+        "metadata": dict(sorted(record.metadata.items())),
         "decline_code": record.decline_code or None,
         "created_at": created_at,
         "posted_at": _time_told(told.get("posted_at")) or posted_at,
@@ -156,15 +156,19 @@ def answer_of_hold(outcome: HoldOutcome, *, own_wallets: Sequence[uuid.UUID]) ->
 
 def answer_of_holds(outcomes: Sequence[HoldOutcome], *, own_wallets: Sequence[uuid.UUID]) -> Answer:
     """The same for a group: 200 with each hold in order, or the decline that stopped all of them."""
-    results = [represent_transaction(each.hold, own_wallets=own_wallets) for each in outcomes]
     first = outcomes[0].act
-    return _refusal_of(first) or Answer(200, {"results": results}, first.id)
+    if refusal := _refusal_of(first):
+        return refusal
+    results = [represent_transaction(each.hold, own_wallets=own_wallets) for each in outcomes]
+    return Answer(200, {"results": results}, first.id)
 
 
 def _refusal_of(record: TransactionRecord) -> Answer | None:
     decline = record.decline
     if decline is None:
         return None
+    # What comes back from the database comes in another order.
+    decline.facts = dict(sorted(decline.facts.items()))
     body = problem_of(decline, request_id=record.request_id)
     return Answer(decline.status, {**body, "transaction": str(record.id)}, record.id)
 

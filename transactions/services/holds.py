@@ -204,7 +204,7 @@ def _all_or_none(
     told = {record.id: record for record in records_of(list(rows.values()))}
 
     def outcome(act: TransactionRecord, hold_id: uuid.UUID, *, is_replay: bool) -> HoldOutcome:
-        facts = (act.facts or {}).get("hold")
+        facts = act.facts["hold"] if act.facts and act.decline is None else None
         hold = replace(told[hold_id], facts=facts, balances_after=act.balances_after)
         return HoldOutcome(act, hold, is_replay)
 
