@@ -1,5 +1,6 @@
 """Calls about holds and reversals that several tests make."""
 
+import time
 import uuid
 from typing import Any
 
@@ -27,6 +28,17 @@ def hold(client: APIClient, payee: User, amount: str, **more: Any) -> str:
 def act(client: APIClient, transaction_id: str, verb: str, **body: Any) -> Any:
     """Capture, void or reverse it."""
     return post(client, f"{BASE}{transaction_id}/{verb}/", **body)
+
+
+def insist(client: APIClient, transaction_id: str, verb: str, **body: Any) -> Any:
+    """The same, sent again with the same key while the answer says that it may be."""
+    body = {"idempotency_key": uuid.uuid4().hex, **body}
+    for _ in range(30):
+        response = act(client, transaction_id, verb, **body)
+        if response.status_code < 400 or not response.json()["retryable"]:
+            return response
+        time.sleep(0.2)
+    raise AssertionError(response.content)
 
 
 def shown(client: APIClient, transaction_id: str) -> dict[str, Any]:
