@@ -285,6 +285,8 @@ PLATFORM_WALLET_STRIPES = 4
 # How long a hold reserves money: where its transfer does not say, and at most.
 HOLD_LIFETIME = timedelta(days=env.number("HOLD_LIFETIME_DAYS", 7))
 HOLD_LONGEST_LIFETIME = timedelta(days=30)
+if not timedelta(0) < HOLD_LIFETIME <= HOLD_LONGEST_LIFETIME:
+    env.problem("HOLD_LIFETIME_DAYS must be 1 to 30.")
 
 # Asked by the users app for the ``limits`` of a profile: only the ledger knows what is left of them.
 PROFILE_LIMITS = "transactions.selectors.get_limits"

@@ -114,7 +114,7 @@ def test_a_capture_is_given_back_as_its_hold() -> None:
     client, hold_id = api_client(payee), hold(api_client(payer), payee, "60.00")
     require_problem(act(client, hold_id, "reverse"), 422, "reversal_exceeds_original")
     act(client, hold_id, "capture", amount="20.00")
-    [capture] = Transaction.objects.filter(parent_id=hold_id, status="posted")
+    [capture] = Transaction.objects.filter(parent_id=uuid.UUID(hold_id), status="posted")
     told = act(client, str(capture.pk), "reverse").json()
     assert (told["parent"], told["amount"]) == (hold_id, "20.00")
     assert shown(client, hold_id)["reversed_amount"] == "20.00"

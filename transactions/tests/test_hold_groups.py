@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError
 
 from fintech_core.exceptions import NotFound
-from transactions import declines, services, tasks
+from transactions import accounts, declines, services, tasks
 from transactions.models import Transaction
 from transactions.services import holds as hold_services
 from transactions.tests.factories import balance_of, make_payee, make_payer, wallet_of
@@ -103,7 +103,7 @@ def test_one_wallet_in_trouble_does_not_stop_the_sweeper(
     payers, payee = [make_payer("10.00") for _ in range(3)], make_payee()
     ids = [make_overdue_hold(payer, payee, "2.00") for payer in payers]
     broken = wallet_of(payers[0]).pk
-    original = hold_services.open_accounts
+    original = accounts.open_accounts
 
     def open_accounts(**asked: Any) -> Any:
         if broken in asked["wallets"]:
