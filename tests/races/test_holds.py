@@ -1,7 +1,7 @@
 """Captures, voids, expiries and reversals at the same moment, over HTTP's whole stack.
 
-Each of these was seen to fail with ``open_accounts()`` reading without a lock: PostgreSQL then refuses
-what does not fit, the caller is told 500, and the test fails all the same.
+All but the race with the expiry were seen to fail with ``open_accounts()`` reading without a lock:
+PostgreSQL then refuses what does not fit, the caller is told 500, and the test fails all the same.
 """
 
 import collections
