@@ -197,6 +197,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(minute="7"),
         "options": {"expires": 600},
     },
+    "expire-holds": {
+        "task": "transactions.expire_holds",
+        "schedule": crontab(),
+        "options": {"expires": 50},
+    },
     "expire-kyc": {"task": "users.expire_kyc", "schedule": crontab(minute="17")},
     "prune-sessions": {"task": "users.prune_sessions", "schedule": crontab(minute="37")},
 }
@@ -279,6 +284,12 @@ if DEFAULT_CURRENCY not in LIMITS[0]:
 FEES: dict[str, dict[int | str, dict[str, dict[str, str]]]] = {}
 # A wallet of the platform that many transactions touch is kept in so many rows.
 PLATFORM_WALLET_STRIPES = 4
+
+# How long a hold reserves money: where its transfer does not say, and at most.
+HOLD_LIFETIME = timedelta(days=env.number("HOLD_LIFETIME_DAYS", 7))
+HOLD_LONGEST_LIFETIME = timedelta(days=30)
+if not timedelta(0) < HOLD_LIFETIME <= HOLD_LONGEST_LIFETIME:
+    env.problem("HOLD_LIFETIME_DAYS must be 1 to 30.")
 
 # Asked by the users app for the ``limits`` of a profile: only the ledger knows what is left of them.
 PROFILE_LIMITS = "transactions.selectors.get_limits"

@@ -9,12 +9,13 @@ import datetime
 import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import orjson
 
 from fintech_core.database import call
+from fintech_core.money import places_of
 from transactions.instructions import Recipient
 from transactions.limits import Limits, Spending, limits_of
 from wallet.models import HoldStatus, WalletKind
@@ -111,6 +112,17 @@ class HoldRecord:
         if self.status != HoldStatus.OPEN:
             return Decimal(0)
         return self.remaining + self.fee - self.captured_fee
+
+    def is_overdue(self, at: datetime.datetime) -> bool:
+        """Open, but past its expiry: it is swept, or ended by the next posting of its wallet."""
+        return self.status == HoldStatus.OPEN and self.expires_at <= at
+
+    def fee_of(self, amount: Decimal) -> Decimal:
+        """What of the fee a capture of the amount takes: in proportion, rounded down over all captures
+        so far, so that whoever captures all takes all of it."""
+        smallest = Decimal(1).scaleb(-places_of(self.currency))
+        share = self.fee * (self.captured_amount + amount) / self.amount
+        return share.quantize(smallest, rounding=ROUND_DOWN) - self.captured_fee
 
     def ended(self, status: HoldStatus, at: datetime.datetime) -> "HoldRecord":
         """The same, ended."""

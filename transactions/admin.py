@@ -3,10 +3,28 @@
 from decimal import Decimal
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from unfold.decorators import action
 
-from fintech_core.admin import ReadOnlyAdmin
+from fintech_core.admin import (
+    ReadOnlyAdmin,
+    ReasonForm,
+    back_to,
+    parse_key,
+    reason_dialog,
+    run_service,
+)
+from fintech_core.middleware import current_request_id
 from fintech_core.money import format_amount
+from transactions import services
+from transactions.instructions import Request
 from transactions.models import LedgerEntry, LedgerHalt, Transaction
+
+_VOID = reason_dialog(
+    title="Void this hold",
+    description="What is still held is available to the payer again at once.",
+    submit="Void",
+)
 
 
 @admin.register(Transaction)
@@ -32,6 +50,29 @@ class TransactionAdmin(ReadOnlyAdmin):
         "fingerprint_hex",
         "entries_of_transaction",
     )
+    actions_detail = ("void",)
+
+    def has_void_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return bool(request.user.has_perm("transactions.void_hold"))
+
+    @action(description="Void the hold", permissions=["void"], dialog=_VOID)  # type: ignore[untyped-decorator]
+    def void(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        hold_id = parse_key(object_id)
+
+        def act() -> None:
+            outcome = services.void_hold(
+                hold_id=hold_id,
+                request=services.void_request(
+                    Request(request.user.pk, "", b"", request_id=current_request_id()), hold_id
+                ),
+                is_operator=True,
+                reason=form.cleaned_data["reason"],
+            )
+            if outcome.act.decline is not None:
+                raise outcome.act.decline
+
+        run_service(request, "The hold", act, "voided")
+        return back_to(request, "transactions_transaction", object_id)
 
     @admin.display(description="amount")
     def amount_with_currency(self, transaction: Transaction) -> str:

@@ -50,6 +50,27 @@ class InsufficientFunds(Decline):
     title = "The wallet does not hold enough."
 
 
+class HoldNotPending(Decline):
+    """Facts: ``hold_status``, how the API shows it."""
+
+    code = "hold_not_pending"
+    title = "There is nothing held any more, or never was."
+
+
+class CaptureExceedsHold(Decline):
+    """Facts: ``remaining``, ``currency``."""
+
+    code = "capture_exceeds_hold"
+    title = "The capture is more than what is left of the hold."
+
+
+class ReversalExceedsOriginal(Decline):
+    """Facts: ``remaining``, ``currency``."""
+
+    code = "reversal_exceeds_original"
+    title = "The reversal is more than what is left of the original."
+
+
 DECLINES: dict[str, type[Decline]] = {decline.code: decline for decline in Decline.__subclasses__()}
 
 
@@ -95,6 +116,30 @@ class SourceWalletNotFound(DomainError):
     status: ClassVar[int] = 404
     code = "wallet_not_found"
     title = "There is no such wallet."
+
+
+class NotTheRecipient(DomainError):
+    """403: the caller sees the transaction, but it is its recipient's to decide, or staff's."""
+
+    status: ClassVar[int] = 403
+    code = "permission_denied"
+    title = "Only its recipient may do this."
+
+
+class HoldNotExpired(DomainError):
+    """403: the payer may take money back from a hold after its expiry. Facts: ``expires_at``."""
+
+    status: ClassVar[int] = 403
+    code = "hold_not_expired"
+    title = "The payer may void a hold once it has expired."
+
+
+class InvalidTransactionState(DomainError):
+    """409: what kind of transaction it is, or what became of it, does not allow this."""
+
+    status: ClassVar[int] = 409
+    code = "invalid_state"
+    title = "This transaction does not allow that."
 
 
 class IdempotencyKeyReused(DomainError):

@@ -108,6 +108,15 @@ class TransactionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldOutcome:
+    """What became of a hold: the capture or void (or its refusal), and the hold as it was after that."""
+
+    act: TransactionRecord
+    hold: TransactionRecord
+    is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of an instruction: the transaction, and whether an earlier request made it."""
 

@@ -4,6 +4,8 @@ A ``Journal`` takes decided transactions, one after the other, and computes what
 wallets; ``write()`` hands all of it to PostgreSQL in one statement, whether it is one or a thousand.
 """
 
+import uuid
+from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -23,13 +25,15 @@ from wallet.models import HoldStatus
 class Journal:
     """What a batch decided, in order; nothing of it is written before ``write()``."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, *, spared: Collection[uuid.UUID] = ()) -> None:
+        """Begin with the expired holds of the opened wallets, but for those ``spared``: who opened the
+        accounts ends these in another way."""
         self._opened = opened
         self._transactions: list[dict[str, Any]] = []
         self._entries: list[str] = []
         self._holds: dict[Any, HoldRecord] = {}
         self._touched: dict[Any, Account] = {}
-        self._end_expired_holds()
+        self._end_expired_holds(spared)
 
     def __bool__(self) -> bool:
         return bool(self._transactions)
@@ -96,10 +100,10 @@ class Journal:
             orjson.dumps([_hold_row(hold) for hold in self._holds.values()]).decode(),
         )
 
-    def _end_expired_holds(self) -> None:
+    def _end_expired_holds(self, spared: Collection[uuid.UUID]) -> None:
         """Give back what expired holds of the opened wallets reserve, before anything is decided."""
         for hold in list(self._opened.holds.values()):
-            if hold.status == HoldStatus.OPEN and hold.expires_at <= self._opened.read_at:
+            if hold.is_overdue(self._opened.read_at) and hold.id not in spared:
                 self.add(_expiry_of(hold, self._opened))
                 self.end(hold, HoldStatus.EXPIRED)
 
@@ -137,6 +141,7 @@ def _expiry_of(hold: HoldRecord, opened: Opened) -> TransactionRecord:
         kind=hold.kind,
         status=TransactionStatus.EXPIRED,
         amount=hold.remaining,
+        fee=hold.fee * 0,
         currency=hold.currency,
         from_wallet_id=hold.wallet_id,
         to_wallet_id=hold.to_wallet_id,

@@ -8,10 +8,12 @@ import datetime
 from decimal import Decimal
 
 from fintech_core.money import Money
-from transactions.accounts import Account
+from transactions.accounts import Account, HoldRecord
 from transactions.declines import (
     BalanceLimitExceeded,
+    CaptureExceedsHold,
     CurrencyMismatch,
+    HoldNotPending,
     InsufficientFunds,
     KycRequired,
     LimitExceeded,
@@ -19,7 +21,8 @@ from transactions.declines import (
     WalletClosed,
     WalletFrozen,
 )
-from wallet.models import WalletStatus
+from transactions.models import SHOWN_STATUS
+from wallet.models import HoldStatus, WalletStatus
 
 
 def decide_transfer(
@@ -54,10 +57,38 @@ def decide_deposit(*, source: Account, target: Account, amount: Money) -> None:
 
 
 def decide_reversal(*, source: Account, target: Account, amount: Money) -> None:
-    """Let money go back where it came from: no limit of the payer's, but only what is there."""
+    """Let money go back where it came from: no limit of the payer's, but only what is there, which an
+    overdraft is not."""
     require_open(source, target)
-    _require_funds(source, amount.amount)
+    if not source.is_platform and source.balance - source.held < amount.amount:
+        raise InsufficientFunds
     require_room(target, amount.amount, source)
+
+
+def decide_capture(
+    *, hold: HoldRecord | None, shown: str, source: Account, target: Account, amount: Money
+) -> HoldRecord:
+    """Let a part of what is held go to its target: what it costs the payer was judged when it was held.
+
+    Order: wallet state, the hold's state, what is left of it, the target's room. Returns the hold.
+    """
+    require_open(source, target)
+    pending = require_pending(hold, shown)
+    if amount.amount > pending.remaining:
+        raise CaptureExceedsHold(
+            remaining=str(Money(pending.remaining, pending.currency)), currency=pending.currency
+        )
+    require_room(target, amount.amount, source)
+    return pending
+
+
+def require_pending(hold: HoldRecord | None, shown: str) -> HoldRecord:
+    """The hold is open. ``shown`` is the status of the transaction, which may never have been one."""
+    if hold is None:
+        raise HoldNotPending(hold_status=shown)
+    if hold.status != HoldStatus.OPEN:
+        raise HoldNotPending(hold_status=SHOWN_STATUS[hold.status].value)
+    return hold
 
 
 def require_open(*accounts: Account) -> None:

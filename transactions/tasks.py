@@ -4,6 +4,7 @@ import logging
 
 from celery import shared_task
 
+from transactions import services
 from transactions.selectors import check_books
 
 logger = logging.getLogger(__name__)
@@ -16,3 +17,9 @@ def check_books_task() -> int:
     for invariant, subject in violations:
         logger.error("ledger_invariant_broken", extra={"invariant": invariant, "subject": subject})
     return len(violations)
+
+
+@shared_task(name="transactions.expire_holds")
+def expire_holds_task() -> int:
+    """Give back what holds past their expiry still reserve. Returns how many wallets had some."""
+    return services.expire_holds()

@@ -9,6 +9,17 @@ urlpatterns = [
     path("transactions/transfer/", views.TransferView.as_view(), name="transfer"),
     path("transactions/batch/", views.BatchView.as_view(), name="transfer-batch"),
     path(
+        "transactions/holds/capture/", views.GroupCaptureView.as_view(), name="hold-group-capture"
+    ),
+    path("transactions/holds/void/", views.GroupVoidView.as_view(), name="hold-group-void"),
+    path(
+        "transactions/<uuid:transaction_id>/capture/", views.CaptureView.as_view(), name="capture"
+    ),
+    path("transactions/<uuid:transaction_id>/void/", views.VoidView.as_view(), name="void"),
+    path(
+        "transactions/<uuid:transaction_id>/reverse/", views.ReverseView.as_view(), name="reverse"
+    ),
+    path(
         "transactions/<uuid:transaction_id>/",
         views.TransactionView.as_view(),
         name="transaction-detail",

@@ -97,6 +97,10 @@ class Wallet(models.Model):
 
     created_at = models.DateTimeField(auto_now_add=True)
 
+    # Annotations of ``wallet.selectors``: what of ``held`` no hold reserves any more, and as of when.
+    overdue: Decimal
+    read_at: datetime.datetime
+
     class Meta:
         permissions: ClassVar = [
             ("freeze_wallet", "Can freeze and unfreeze wallets"),
@@ -148,9 +152,15 @@ class Wallet(models.Model):
 
     @property
     def available(self) -> Decimal:
-        """What can be spent: ``balance - held``."""
+        """What can be spent: ``balance - held``, as the row stands."""
         available: Decimal = self.balance - self.held
         return available
+
+    @property
+    def truly_held(self) -> Decimal:
+        """What open holds reserve at this moment, swept or not; of a wallet that a selector read."""
+        held: Decimal = self.held - self.overdue
+        return held
 
     def money(self, amount: Decimal) -> Money:
         """The amount in this wallet's currency."""

@@ -11,7 +11,8 @@ from wallet.models import Wallet, WalletStatus
 
 
 class WalletSerializer(serializers.Serializer[Wallet]):
-    """A wallet, its money as decimal strings with the currency's places."""
+    """A wallet, its money as decimal strings with the currency's places; read by ``wallet.selectors``,
+    which know what of ``held`` has run out."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -27,10 +28,10 @@ class WalletSerializer(serializers.Serializer[Wallet]):
         return format_amount(wallet.balance, wallet.currency)
 
     def get_held(self, wallet: Wallet) -> str:
-        return format_amount(wallet.held, wallet.currency)
+        return format_amount(wallet.truly_held, wallet.currency)
 
     def get_available(self, wallet: Wallet) -> str:
-        return format_amount(wallet.available, wallet.currency)
+        return format_amount(wallet.balance - wallet.truly_held, wallet.currency)
 
     def get_is_primary(self, wallet: Wallet) -> bool:
         return wallet.user_id is not None

@@ -73,10 +73,10 @@ class WalletView(APIView):
     def patch(self, request: Request, wallet_id: uuid.UUID) -> Response:
         body = RenameSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        wallet = services.rename_wallet(
+        services.rename_wallet(
             wallet_id=wallet_id, owner_id=caller_of(request).pk, name=body.validated_data["name"]
         )
-        return Response(WalletSerializer(wallet).data)
+        return self.get(request, wallet_id)
 
 
 class StatusChangeView(APIView):
@@ -88,11 +88,12 @@ class StatusChangeView(APIView):
     def post(self, request: Request, wallet_id: uuid.UUID) -> Response:
         body = ReasonSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        wallet = type(self).change(
+        type(self).change(
             wallet_id=wallet_id,
             acting_user=caller_of(request),
             reason=body.validated_data["reason"],
         )
+        wallet = selectors.wallets_as_they_are().get(pk=wallet_id)
         return Response(WalletSerializer(wallet).data)
 
 

@@ -12,7 +12,9 @@ from django.urls import reverse
 from events.models import AuditRecord
 from transactions import services
 from transactions.tests.factories import instruct, make_payee, make_payer, wallet_of
+from transactions.tests.hold_factories import hold_status, make_hold
 from users.models import User
+from users.tests.factories import make_staff
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -84,3 +86,17 @@ def test_freezing_needs_its_permission() -> None:
     address = reverse("admin:wallet_wallet_freeze", args=[wallet_of(user).pk])
     signed_in(User.objects.get(pk=staff.pk)).post(address, {"_form_submitted": "on", "reason": "x"})
     assert wallet_of(user).status == "active"
+
+
+def test_a_hold_is_voided_with_a_reason_by_who_may() -> None:
+    payer, payee, acting = make_payer("10.00"), make_payee(), operator()
+    hold_id = make_hold(payer, payee, "6.00")
+    address = reverse("admin:transactions_transaction_void", args=[hold_id])
+    body = {"_form_submitted": "on", "reason": "a dispute"}
+    signed_in(make_staff("transactions.view_transaction")).post(address, body)
+    assert hold_status(hold_id) == "open"
+    for _ in range(2):
+        signed_in(acting).post(address, body)
+        assert hold_status(hold_id) == "voided"
+    [trail] = AuditRecord.objects.filter(subject_id=hold_id)
+    assert (trail.action, trail.actor_id, trail.reason) == ("hold.voided", acting.pk, "a dispute")

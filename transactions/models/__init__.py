@@ -1,6 +1,8 @@
 """Money moving: transactions, the ledger entries they are made of, and what guards them."""
 
 from transactions.models.ledger import (
+    GIVES_BACK,
+    SHOWN_STATUS,
     LedgerEntry,
     LedgerHalt,
     Transaction,
@@ -10,6 +12,8 @@ from transactions.models.ledger import (
 )
 
 __all__ = [
+    "GIVES_BACK",
+    "SHOWN_STATUS",
     "LedgerEntry",
     "LedgerHalt",
     "Transaction",

@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from fintech_core.fields import AmountField, uuid7
-from wallet.models import Wallet
+from wallet.models import HoldStatus, Wallet
 
 
 class TransactionKind(models.TextChoices):
@@ -33,7 +33,7 @@ class TransactionStatus(models.TextChoices):
 
     ``posted`` has moved money; ``declined`` is a refusal kept for its idempotency key; ``pending`` has
     opened a hold; ``voided`` and ``expired`` have ended one, their ``parent``. What became of a pending
-    one is told by its hold (``shown_status``).
+    one is told by its hold (``SHOWN_STATUS``).
     """
 
     POSTED = "posted"
@@ -41,6 +41,18 @@ class TransactionStatus(models.TextChoices):
     PENDING = "pending"
     VOIDED = "voided"
     EXPIRED = "expired"
+
+
+# What a pending transaction is shown as, by what became of its hold.
+SHOWN_STATUS: dict[str, TransactionStatus] = {
+    HoldStatus.OPEN: TransactionStatus.PENDING,
+    HoldStatus.CAPTURED: TransactionStatus.POSTED,
+    HoldStatus.VOIDED: TransactionStatus.VOIDED,
+    HoldStatus.EXPIRED: TransactionStatus.EXPIRED,
+}
+
+# What gives money of its parent back.
+GIVES_BACK = (TransactionKind.REVERSAL, TransactionKind.REFUND)
 
 
 class Transaction(models.Model):
@@ -100,6 +112,11 @@ class Transaction(models.Model):
     hash_scheme = models.PositiveSmallIntegerField(default=2, db_default=2)
 
     class Meta:
+        permissions: ClassVar = [
+            ("capture_hold", "Can capture holds of others"),
+            ("void_hold", "Can void holds of others"),
+            ("reverse_transaction", "Can reverse transfers of others"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["initiated_by", "idempotency_key"],
@@ -139,6 +156,17 @@ class Transaction(models.Model):
                 fields=["parent", "id"],
                 condition=Q(parent__isnull=False),
                 name="transaction_by_parent",
+            ),
+            # Holds are few among the transactions of a wallet; lists of them by status start here.
+            models.Index(
+                fields=["from_wallet", "id"],
+                condition=Q(status=TransactionStatus.PENDING),
+                name="pending_by_source",
+            ),
+            models.Index(
+                fields=["to_wallet", "id"],
+                condition=Q(status=TransactionStatus.PENDING),
+                name="pending_by_target",
             ),
         ]
 

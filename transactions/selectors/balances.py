@@ -1,16 +1,36 @@
 """What wallets hold, now and in the past, and what their owners may still spend."""
 
 import datetime
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.db import connection, transaction
+
 from fintech_core.money import format_amount
 from transactions.limits import Spending, limits_of
-from transactions.models import LedgerEntry
+from transactions.models import LedgerEntry, Transaction
 from users.models import User
-from wallet.models import Wallet
-from wallet.selectors import get_primary_wallet
+from wallet.models import Hold, HoldStatus, Wallet
+from wallet.selectors import get_primary_wallet, wallets_as_they_are
+
+# A balance lists so many of its holds at most, those that run out first.
+MOST_HOLDS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHold:
+    """What of a hold is still held, and for whom."""
+
+    id: uuid.UUID
+    amount: Decimal
+    fee: Decimal
+    to_wallet_id: uuid.UUID
+    to_user_email: str | None
+    created_at: datetime.datetime
+    expires_at: datetime.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +41,14 @@ class Balance:
     balance: Decimal
     held: Decimal
     as_of_sequence: int
+    holds: Sequence[OpenHold] = ()
 
 
 def get_balance(wallet: Wallet, *, at: datetime.datetime | None = None) -> Balance:
-    """The balance now, or as it was at a past moment (what was posted up to and including it)."""
+    """The balance now, with the holds that are open; or as it was at a past moment (what was posted up
+    to and including it)."""
     if at is None:
-        return Balance(wallet.currency, wallet.balance, wallet.held, wallet.last_sequence)
+        return _balance_now(wallet.pk)
     last = (
         LedgerEntry.objects.filter(wallet_id=wallet.pk, created_at__lte=at)
         .order_by("-sequence")
@@ -35,6 +57,39 @@ def get_balance(wallet: Wallet, *, at: datetime.datetime | None = None) -> Balan
     if last is None:
         return Balance(wallet.currency, Decimal(0), Decimal(0), 0)
     return Balance(wallet.currency, last.balance_after, Decimal(0), last.sequence)
+
+
+@transaction.atomic(durable=True)
+def _balance_now(wallet_id: uuid.UUID) -> Balance:
+    """Wallet and holds in one snapshot, so that what is listed adds up to what is held."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    wallet = wallets_as_they_are().get(pk=wallet_id)
+    holds = Hold.objects.filter(
+        wallet_id=wallet_id, status=HoldStatus.OPEN, expires_at__gt=wallet.read_at
+    ).order_by("expires_at", "pk")[:MOST_HOLDS]
+    by_id = {hold.pk: hold for hold in holds}
+    parties = Transaction.objects.filter(pk__in=by_id).values_list(
+        "pk", "to_wallet_id", "to_wallet__owner__email"
+    )
+    targets = {pk: (to_wallet, email) for pk, to_wallet, email in parties}
+    return Balance(
+        wallet.currency,
+        wallet.balance,
+        wallet.truly_held,
+        wallet.last_sequence,
+        [
+            OpenHold(
+                hold.pk,
+                hold.amount - hold.captured_amount,
+                hold.fee - hold.captured_fee,
+                *targets[hold.pk],
+                hold.created_at,
+                hold.expires_at,
+            )
+            for hold in by_id.values()
+        ],
+    )
 
 
 def get_limits(user: User) -> dict[str, Any]:

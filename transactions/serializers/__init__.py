@@ -3,14 +3,24 @@
 from transactions.serializers.balances import (
     BalanceQuery,
     BalanceSerializer,
+    represent_open_hold,
+)
+from transactions.serializers.holds import (
+    CaptureSerializer,
+    HoldGroupSerializer,
+    ReversalSerializer,
+    VoidSerializer,
 )
 from transactions.serializers.transactions import (
     EntryPageQuery,
     EntrySerializer,
     TransactionDetailSerializer,
+    TransactionListSerializer,
     TransactionPageQuery,
     TransactionSerializer,
     answer_of,
+    answer_of_hold,
+    answer_of_holds,
     represent_entries,
     represent_transaction,
 )
@@ -25,13 +35,21 @@ __all__ = [
     "BalanceSerializer",
     "BatchAnswerSerializer",
     "BatchSerializer",
+    "CaptureSerializer",
     "EntryPageQuery",
     "EntrySerializer",
+    "HoldGroupSerializer",
+    "ReversalSerializer",
     "TransactionDetailSerializer",
+    "TransactionListSerializer",
     "TransactionPageQuery",
     "TransactionSerializer",
     "TransferSerializer",
+    "VoidSerializer",
     "answer_of",
+    "answer_of_hold",
+    "answer_of_holds",
     "represent_entries",
+    "represent_open_hold",
     "represent_transaction",
 ]

@@ -4,7 +4,22 @@ from typing import Any
 
 from rest_framework import serializers
 
-from fintech_core.serializers import QuerySerializer, TimeField
+from fintech_core.money import format_amount
+from fintech_core.serializers import QuerySerializer, TimeField, UTCDateTimeField, format_time
+from transactions.selectors import OpenHold
+
+
+class OpenHoldSerializer(serializers.Serializer[Any]):
+    """What is still held, and for whom."""
+
+    id = serializers.UUIDField()
+    amount = serializers.CharField(help_text="What may still be captured.")
+    fee = serializers.CharField(help_text="What of its fee is held besides.")
+    currency = serializers.CharField()
+    to_wallet = serializers.UUIDField()
+    to_user_email = serializers.EmailField(allow_null=True)
+    created_at = UTCDateTimeField()
+    expires_at = UTCDateTimeField()
 
 
 class BalanceSerializer(serializers.Serializer[Any]):
@@ -14,7 +29,10 @@ class BalanceSerializer(serializers.Serializer[Any]):
     balance = serializers.CharField()
     held = serializers.CharField()
     available = serializers.CharField()
-    holds = serializers.ListField(help_text="Open holds; there are none before holds can be made.")
+    holds = OpenHoldSerializer(
+        many=True,
+        help_text="Open holds of the wallet, the first 200 to expire; of now, not of a past moment.",
+    )
     as_of_sequence = serializers.IntegerField()
 
 
@@ -22,3 +40,17 @@ class BalanceQuery(QuerySerializer):
     """Query parameters of a balance: ``at`` asks for a past moment."""
 
     at = TimeField(required=False)
+
+
+def represent_open_hold(hold: OpenHold, currency: str) -> dict[str, Any]:
+    """An open hold as the owner of its wallet sees it."""
+    return {
+        "id": str(hold.id),
+        "amount": format_amount(hold.amount, currency),
+        "fee": format_amount(hold.fee, currency),
+        "currency": currency,
+        "to_wallet": str(hold.to_wallet_id),
+        "to_user_email": hold.to_user_email,
+        "created_at": format_time(hold.created_at),
+        "expires_at": format_time(hold.expires_at),
+    }

@@ -35,3 +35,21 @@ class RecipientPhoneField(TextField):
 @extend_schema_field({"type": "string", "pattern": "^[!-~]{1,255}$"})
 class IdempotencyKeyField(serializers.JSONField):
     """Taken as it is: ``transactions.idempotency.read_key`` judges it together with the header."""
+
+
+class FlagField(serializers.BooleanField):
+    """JSON's true or false; no word or number stands for them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class SecondsField(serializers.IntegerField):
+    """A whole JSON number of seconds."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)

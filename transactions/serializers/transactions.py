@@ -1,5 +1,6 @@
 """Transactions and entries as the API shows and takes them."""
 
+import datetime
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal
@@ -17,11 +18,8 @@ from fintech_core.serializers import (
     format_time,
 )
 from transactions.idempotency import Answer
-from transactions.instructions import Outcome, TransactionRecord
+from transactions.instructions import HoldOutcome, Outcome, TransactionRecord
 from transactions.models import LedgerEntry, TransactionKind, TransactionStatus, reference_of
-
-# Every status a client may ask for; not all of them can occur yet.
-STATUSES = ("posted", "pending", "declined", "voided", "expired")
 
 
 class TransactionSerializer(serializers.Serializer[TransactionRecord]):
@@ -63,6 +61,12 @@ class EntrySerializer(serializers.Serializer[LedgerEntry]):
     created_at = UTCDateTimeField()
 
 
+class TransactionListSerializer(serializers.Serializer[Any]):
+    """What became of several transactions, in the order in which they were named."""
+
+    results = TransactionSerializer(many=True)
+
+
 class TransactionDetailSerializer(TransactionSerializer):
     """A transaction with the caller's own entries."""
 
@@ -77,14 +81,20 @@ class TransactionPageQuery(PageQueryMixin, QuerySerializer):
     """Query parameters of the history."""
 
     kind = serializers.ChoiceField(TransactionKind.choices, required=False)
-    status = serializers.ChoiceField(STATUSES, required=False)
+    status = serializers.ChoiceField(TransactionStatus.choices, required=False)
     wallet = CanonicalUUIDField(required=False)
 
 
 def represent_transaction(
     record: TransactionRecord, *, own_wallets: Sequence[uuid.UUID]
 ) -> dict[str, Any]:
-    """The transaction as one of its sides may see it: never the other side's balance."""
+    """The transaction as one of its sides may see it: never the other side's balance.
+
+    What it tells beyond its row is in ``record.facts``: as it was first told, or as it is now
+    (``selectors.current_records_of``).
+    """
+    told = (record.facts or {}) if record.status != TransactionStatus.DECLINED else {}
+    nothing = format_amount(Decimal(0), record.currency)
     balance = next(
         (record.balances_after[pk] for pk in own_wallets if pk in record.balances_after), None
     )
@@ -93,46 +103,74 @@ def represent_transaction(
         return format_amount(amount, record.currency)
 
     created_at = format_time(record.created_at)
+    posted_at = created_at if record.status == TransactionStatus.POSTED else None
     return {
         "id": str(record.id),
         "reference": reference_of(record.id),
         "kind": str(record.kind),
-        "status": str(record.status),
+        "status": told.get("status", str(record.status)),
         "amount": text(record.amount),
         "currency": record.currency,
         "from_wallet": str(record.from_wallet_id),
         "to_wallet": str(record.to_wallet_id),
         "from_user_email": record.from_user_email,
         "to_user_email": record.to_user_email,
-        # No transaction has a fee, a parent, a capture, a reversal or an expiry yet; the members are here
-        # because clients are promised them.
-        "fee": text(Decimal(0)),
-        "parent": None,
-        "captured_amount": text(Decimal(0)),
-        "reversed_amount": text(Decimal(0)),
-        "expires_at": None,
+        "fee": told.get("fee", text(record.fee)),
+        "parent": str(record.parent_id) if record.parent_id else None,
+        "captured_amount": told.get("captured_amount", nothing),
+        "reversed_amount": told.get("reversed_amount", nothing),
+        "expires_at": _time_told(told.get("expires_at")),
         "description": record.description,
-        "metadata": record.metadata,
+        "metadata": dict(sorted(record.metadata.items())),
         "decline_code": record.decline_code or None,
         "created_at": created_at,
-        "posted_at": created_at if record.status == TransactionStatus.POSTED else None,
+        "posted_at": _time_told(told.get("posted_at")) or posted_at,
         "balance_after": None if balance is None else text(balance),
     }
 
 
-def answer_of(outcome: Outcome) -> Answer:
+def _time_told(text: str | None) -> str | None:
+    return format_time(datetime.datetime.fromisoformat(text)) if text else None
+
+
+def answer_of(outcome: Outcome, *, own_wallets: Sequence[uuid.UUID] | None = None) -> Answer:
     """The answer to a money operation, the same for the first request and for every retry.
 
     Made from what is stored and never changes: 201 with the transaction, or the decline's problem
-    details under the request id of the request that was declined.
+    details under the request id of the request that was declined. ``own_wallets`` are the caller's;
+    where they are not given, it is the source that is.
     """
     record = outcome.transaction
+    own = [record.from_wallet_id] if own_wallets is None else own_wallets
+    return _refusal_of(record) or Answer(
+        201, represent_transaction(record, own_wallets=own), record.id
+    )
+
+
+def answer_of_hold(outcome: HoldOutcome, *, own_wallets: Sequence[uuid.UUID]) -> Answer:
+    """The answer to a capture or void: 200 with the hold as it was after that, or the decline."""
+    return _refusal_of(outcome.act) or Answer(
+        200, represent_transaction(outcome.hold, own_wallets=own_wallets), outcome.act.id
+    )
+
+
+def answer_of_holds(outcomes: Sequence[HoldOutcome], *, own_wallets: Sequence[uuid.UUID]) -> Answer:
+    """The same for a group: 200 with each hold in order, or the decline that stopped all of them."""
+    first = outcomes[0].act
+    if refusal := _refusal_of(first):
+        return refusal
+    results = [represent_transaction(each.hold, own_wallets=own_wallets) for each in outcomes]
+    return Answer(200, {"results": results}, first.id)
+
+
+def _refusal_of(record: TransactionRecord) -> Answer | None:
     decline = record.decline
-    if decline is not None:
-        body = problem_of(decline, request_id=record.request_id)
-        return Answer(decline.status, {**body, "transaction": str(record.id)}, record.id)
-    body = represent_transaction(record, own_wallets=[record.from_wallet_id])
-    return Answer(201, body, record.id)
+    if decline is None:
+        return None
+    # What comes back from the database comes in another order.
+    decline.facts = dict(sorted(decline.facts.items()))
+    body = problem_of(decline, request_id=record.request_id)
+    return Answer(decline.status, {**body, "transaction": str(record.id)}, record.id)
 
 
 def represent_entries(entries: Sequence[LedgerEntry]) -> list[dict[str, Any]]:

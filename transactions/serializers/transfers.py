@@ -1,7 +1,9 @@
 """Transfers as the API takes them."""
 
+import datetime
 from typing import Any
 
+from django.conf import settings
 from rest_framework import serializers
 
 from fintech_core.money import InvalidMoney, Money
@@ -15,8 +17,10 @@ from fintech_core.serializers import (
 from transactions.instructions import Recipient
 from transactions.serializers.fields import (
     CurrencyField,
+    FlagField,
     IdempotencyKeyField,
     RecipientPhoneField,
+    SecondsField,
 )
 from transactions.serializers.transactions import TransactionSerializer
 from users.serializers import EmailTextField
@@ -52,7 +56,8 @@ class TransferSerializer(StrictSerializer):
     """A transfer: exactly one of ``to_user_email``, ``to_phone`` and ``to_wallet`` names who gets it."""
 
     default_error_messages = {
-        "one_recipient": "Give exactly one of to_user_email, to_phone and to_wallet."
+        "one_recipient": "Give exactly one of to_user_email, to_phone and to_wallet.",
+        "no_hold": "Only a hold expires: send hold: true with it.",
     }
 
     to_user_email = EmailTextField(required=False)
@@ -63,6 +68,13 @@ class TransferSerializer(StrictSerializer):
     from_wallet = CanonicalUUIDField(required=False)
     description = TextField(required=False, allow_blank=True, max_length=500)
     metadata = MetadataField(required=False)
+    hold = FlagField(default=False)
+    expires_in = SecondsField(
+        required=False,
+        min_value=1,
+        max_value=int(settings.HOLD_LONGEST_LIFETIME.total_seconds()),
+        help_text="Seconds until a hold gives back what was not captured.",
+    )
     idempotency_key = IdempotencyKeyField(required=False, allow_null=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -72,12 +84,26 @@ class TransferSerializer(StrictSerializer):
             raise serializers.ValidationError(
                 {field: [self.error_messages["one_recipient"]]}, code="one_recipient"
             )
+        if "expires_in" in attrs and not attrs["hold"]:
+            raise serializers.ValidationError(
+                {"expires_in": [self.error_messages["no_hold"]]}, code="no_hold"
+            )
         if "currency" in attrs:
             try:
                 Money.parse(attrs["amount"], attrs["currency"])
             except InvalidMoney as error:
                 raise serializers.ValidationError({"amount": [str(error)]}) from None
         return attrs
+
+    @staticmethod
+    def hold_for(values: dict[str, Any]) -> datetime.timedelta | None:
+        """How long the validated body wants the money held; None to move it at once."""
+        if not values["hold"]:
+            return None
+        if "expires_in" in values:
+            return datetime.timedelta(seconds=values["expires_in"])
+        lifetime: datetime.timedelta = settings.HOLD_LIFETIME
+        return lifetime
 
     @staticmethod
     def recipient_of(values: dict[str, Any]) -> Recipient:

@@ -8,9 +8,31 @@ from fintech_core.exceptions import DomainError
 from transactions.instructions import Outcome, TransferInstruction
 from transactions.services.deposits import deposit
 from transactions.services.grouping import PostingGroup
+from transactions.services.holds import (
+    capture_hold,
+    capture_holds,
+    expire_holds,
+    void_hold,
+    void_holds,
+    void_request,
+)
+from transactions.services.reversals import reverse_transaction
 from transactions.services.transfers import post_group, transfer_all_or_none, transfer_many
 
-__all__ = ["deposit", "posting_group", "transfer", "transfer_all_or_none", "transfer_many"]
+__all__ = [
+    "capture_hold",
+    "capture_holds",
+    "deposit",
+    "expire_holds",
+    "posting_group",
+    "reverse_transaction",
+    "transfer",
+    "transfer_all_or_none",
+    "transfer_many",
+    "void_hold",
+    "void_holds",
+    "void_request",
+]
 
 posting_group = PostingGroup(together=post_group, alone=transfer_many)
 

@@ -2,6 +2,7 @@
 
 import random
 import uuid
+from collections.abc import Iterable
 
 from django.conf import settings
 
@@ -37,12 +38,15 @@ def fee_wallets() -> dict[str, uuid.UUID]:
 
     One of several, at random: so fees taken by many processes do not queue behind one row.
     """
-    if not settings.FEES:
-        return {}
+    return fee_wallets_of(settings.LIMITS[0]) if settings.FEES else {}
+
+
+def fee_wallets_of(currencies: Iterable[str]) -> dict[str, uuid.UUID]:
+    """The same for these currencies, where a fee was agreed on already."""
     stripe = random.randrange(settings.PLATFORM_WALLET_STRIPES)  # noqa: S311  # nosec B311
     return {
         currency: platform_wallet_id(
             purpose=f"fees/{stripe}", kind=WalletKind.FEES, currency=currency
         )
-        for currency in settings.LIMITS[0]
+        for currency in currencies
     }

@@ -3,13 +3,20 @@
 from transactions.views.balances import BalanceView
 from transactions.views.batches import BatchView
 from transactions.views.history import EntryListView, TransactionListView, TransactionView
+from transactions.views.holds import CaptureView, GroupCaptureView, GroupVoidView, VoidView
+from transactions.views.reversals import ReverseView
 from transactions.views.transfers import TransferView
 
 __all__ = [
     "BalanceView",
     "BatchView",
+    "CaptureView",
     "EntryListView",
+    "GroupCaptureView",
+    "GroupVoidView",
+    "ReverseView",
     "TransactionListView",
     "TransactionView",
     "TransferView",
+    "VoidView",
 ]

@@ -21,6 +21,11 @@ KEY_HEADER = OpenApiParameter(
 def money_request(request: HttpRequest, values: dict[str, Any]) -> Request:
     """Who asks for what, under which key. Raises ``IdempotencyKeyRequired`` and the like."""
     key = idempotency.read_key(header=request.META.get("HTTP_IDEMPOTENCY_KEY"), body=values)
+    return asked_of(request, key=key)
+
+
+def asked_of(request: HttpRequest, *, key: str) -> Request:
+    """Who asks, from where, and the fingerprint of what is asked."""
     return Request(
         caller_id=caller_of(request).pk,
         idempotency_key=key,
@@ -37,3 +42,9 @@ def respond(answer: Answer, *, is_replay: bool) -> Response:
     headers = {"Idempotency-Replayed": "true"} if is_replay else {}
     content_type = None if answer.status < 400 else PROBLEM_TYPE
     return Response(answer.body, answer.status, headers=headers, content_type=content_type)
+
+
+def is_operator(request: HttpRequest, permission: str) -> bool:
+    """Whether the caller is staff who hold the permission."""
+    user = caller_of(request)
+    return user.is_staff and user.has_perm(permission)

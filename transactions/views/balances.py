@@ -13,6 +13,7 @@ from transactions import selectors
 from transactions.serializers import (
     BalanceQuery,
     BalanceSerializer,
+    represent_open_hold,
 )
 from users.authentication import caller_of
 from wallet.selectors import get_wallet_of
@@ -34,7 +35,7 @@ class BalanceView(APIView):
                 "balance": format_amount(seen.balance, seen.currency),
                 "held": format_amount(seen.held, seen.currency),
                 "available": format_amount(seen.balance - seen.held, seen.currency),
-                "holds": [],
+                "holds": [represent_open_hold(hold, seen.currency) for hold in seen.holds],
                 "as_of_sequence": seen.as_of_sequence,
             }
         )

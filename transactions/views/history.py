@@ -23,7 +23,7 @@ from transactions.serializers import (
     represent_transaction,
 )
 from users.authentication import caller_of
-from wallet.selectors import get_primary_wallet, get_wallet_of
+from wallet.selectors import get_wallet_of, wallet_ids_of
 
 
 @extend_schema(tags=["transactions"])
@@ -39,12 +39,15 @@ class TransactionListView(APIView):
         query = TransactionPageQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         values = query.validated_data
-        rows = selectors.list_transactions_of(caller_of(request), wallet_id=values.get("wallet"))
-        rows = rows.filter(**{name: values[name] for name in ("kind", "status") if name in values})
-        own = [get_primary_wallet(caller_of(request)).pk]
+        rows = selectors.list_transactions_of(
+            caller_of(request), wallet_id=values.get("wallet"), status=values.get("status")
+        )
+        if "kind" in values:
+            rows = rows.filter(kind=values["kind"])
+        own = wallet_ids_of(caller_of(request))
 
         def represent(page: Sequence[Transaction]) -> list[Any]:
-            records = selectors.records_of(page)
+            records = selectors.current_records_of(page)
             return [represent_transaction(record, own_wallets=own) for record in records]
 
         return paginate(rows, request, query=values, represent=represent)
@@ -57,11 +60,11 @@ class TransactionView(APIView):
     @extend_schema(responses={200: TransactionDetailSerializer, **PROBLEMS})
     def get(self, request: Request, transaction_id: uuid.UUID) -> Response:
         record = selectors.get_transaction_of(caller_of(request), transaction_id)
-        wallet = get_primary_wallet(caller_of(request))
-        entries = selectors.list_entries_of(wallet).filter(transaction_id=record.id)
+        own = wallet_ids_of(caller_of(request))
+        entries = selectors.entries_of_transaction(record.id, wallet_ids=own)
         return Response(
             {
-                **represent_transaction(record, own_wallets=[wallet.pk]),
+                **represent_transaction(record, own_wallets=own),
                 "entries": represent_entries(list(entries)),
             }
         )

@@ -52,6 +52,7 @@ def instruction_of(values: dict[str, Any], asked: Request) -> TransferInstructio
         source_wallet_id=values.get("from_wallet"),
         description=values.get("description", ""),
         metadata=values.get("metadata", {}),
+        hold_for=TransferSerializer.hold_for(values),
         request_id=asked.request_id,
         client_address=asked.client_address,
     )
