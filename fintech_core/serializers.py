@@ -82,7 +82,9 @@ class StrictSerializer(serializers.Serializer[Any]):
         for name in (*members, *absent):
             try:
                 sent = members.get(name, serializers.empty)
-                values[name] = self._fields_by_name[name].run_validation(sent)
+                value = self._fields_by_name[name].run_validation(sent)
+                judge = getattr(self, f"validate_{name}", None)
+                values[name] = judge(value) if judge else value
             except serializers.ValidationError as error:
                 errors[name] = error.detail
             except serializers.SkipField:
