@@ -1,5 +1,6 @@
 """Money moving: transactions, the ledger entries they are made of, and what guards them."""
 
+from transactions.models.checkpoints import Checkpoint, CheckpointHead, Verification
 from transactions.models.ledger import (
     LedgerEntry,
     LedgerHalt,
@@ -10,10 +11,13 @@ from transactions.models.ledger import (
 )
 
 __all__ = [
+    "Checkpoint",
+    "CheckpointHead",
     "LedgerEntry",
     "LedgerHalt",
     "Transaction",
     "TransactionKind",
     "TransactionStatus",
+    "Verification",
     "reference_of",
 ]

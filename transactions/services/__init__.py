@@ -6,10 +6,22 @@ own announcement for now: it is what other parts of the platform and the payer's
 
 from fintech_core.exceptions import DomainError
 from transactions.instructions import Outcome, TransferInstruction
+from transactions.services.checkpoints import take_checkpoint
 from transactions.services.deposits import deposit
+from transactions.services.halts import clear_halt, raise_halt
 from transactions.services.transfers import transfer_many
+from transactions.services.verification import verify, verify_or_halt
 
-__all__ = ["deposit", "transfer", "transfer_many"]
+__all__ = [
+    "clear_halt",
+    "deposit",
+    "raise_halt",
+    "take_checkpoint",
+    "transfer",
+    "transfer_many",
+    "verify",
+    "verify_or_halt",
+]
 
 
 def transfer(instruction: TransferInstruction) -> Outcome:
