@@ -1,6 +1,7 @@
 """The ledger for operators: to read. Nothing in it can be changed, here or anywhere."""
 
 from decimal import Decimal
+from typing import cast
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -18,6 +19,7 @@ from transactions.models import (
     Verification,
 )
 from transactions.signatures import line_of
+from users.models import User
 
 
 @admin.register(Transaction)
@@ -104,7 +106,9 @@ class LedgerHaltAdmin(ReadOnlyAdmin):
     @action(description="Clear", permissions=["clear"], dialog=_CLEAR)  # type: ignore[untyped-decorator]
     def clear(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         def act() -> None:
-            services.clear_halt(acting_user=request.user, reason=form.cleaned_data["reason"])
+            services.clear_halt(
+                acting_user=cast("User", request.user), reason=form.cleaned_data["reason"]
+            )
 
         run_service(request, "The halt", act, "cleared")
         return back_to(request, "transactions_ledgerhalt", object_id)

@@ -34,7 +34,7 @@ def verify_new_task() -> bool | None:
     return _verify(None)
 
 
-# It reads for as long as it takes: so it is acknowledged first, and if it is lost, the next night is near.
+# It reads for as long as it takes, so it is acknowledged first; one that is lost runs the next night.
 @shared_task(
     name="transactions.verify_all", acks_late=False, soft_time_limit=21_000, time_limit=21_600
 )

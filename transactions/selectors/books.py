@@ -57,7 +57,7 @@ def _now() -> datetime.datetime:
 
 
 def _in_currency(currency: str) -> dict[str, Any]:
-    def text(amount: Decimal | None) -> str:
+    def text(amount: Any) -> str:
         return format_amount(amount or Decimal(0), currency)
 
     wallets = Wallet.objects.filter(currency=currency)
@@ -79,12 +79,12 @@ def _in_currency(currency: str) -> dict[str, Any]:
         "difference": text(totals["balance"]),
         "held": text(totals["held"]),
         "open_holds": {"reserved": text(holds["reserved"]), "count": holds["n"]},
-        "held_difference": text((totals["held"] or 0) - (holds["reserved"] or 0)),
+        "held_difference": text((totals["held"] or Decimal(0)) - (holds["reserved"] or Decimal(0))),
     }
 
 
 def _used() -> Count:
-    return Count("*", filter=Q(last_sequence__gt=0))
+    return Count("pk", filter=Q(last_sequence__gt=0))
 
 
 def _of_platform(currency: str) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Reading the ledger from end to end, in parts that each take a moment: what of it does not hold.
 
 Everything is judged in PostgreSQL (``sql/verification.sql``); what is in memory here does not grow with
-the ledger. Parts are read one after the other while money goes on moving: each is one statement and sees one
-moment, and what was posted never changes.
+the ledger. Parts are read one after the other while money goes on moving: each is one statement and sees
+one moment, and what was posted never changes.
 """
 
 import base64
@@ -40,7 +40,7 @@ _STREAM_SECONDS = 600
 _NEVER = uuid.UUID(int=0)
 _LAST = uuid.UUID(int=2**128 - 1)
 # A transaction's id holds the application's clock, and its commit comes later: so much is read twice.
-_OVERLAP = datetime.timedelta(hours=1)
+_OVERLAP = datetime.timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ def find_violations(extent: Extent, progress: Progress) -> Iterator[Violation]:
     """
     newest = Checkpoint.objects.order_by("-number").first()
     extent.until = newest.number if newest else 0
-    yield from _ask("verify_totals")
     yield from _in_chains(extent, progress)
+    yield from _ask("verify_totals")
     yield from _in_transactions(extent, progress)
     yield from _in_holds(extent, progress)
     if extent.is_full:

@@ -26,7 +26,7 @@ def take_checkpoint() -> Checkpoint | None:
     """Fold all chain heads into a signed checkpoint; None when no wallet moved since the last one.
 
     All heads are those of one moment (one snapshot); no row is locked, and postings go on. It is written
-    to the database, then to ``CHECKPOINT_LOG`` and the log. Raises ``ImproperlyConfigured`` without a key.
+    to the database, then to ``CHECKPOINT_LOG`` and the log. Without a key: ``ImproperlyConfigured``.
     """
     try:
         checkpoint = _fold()

@@ -111,7 +111,7 @@ def records(draw: st.DrawFn) -> TransactionRecord:
 def in_sql(query: str, *arguments: Any) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(query, arguments)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 @SAME
