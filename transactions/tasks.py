@@ -25,7 +25,12 @@ def take_checkpoint_task() -> int | None:
     return checkpoint.number if checkpoint else None
 
 
-@shared_task(name="transactions.verify_new")
+# Verifying takes as long as there is to read, so it is acknowledged first; the next run makes up for one
+# that is lost.
+_AS_LONG_AS_IT_TAKES = {"acks_late": False, "soft_time_limit": 21_000, "time_limit": 21_600}
+
+
+@shared_task(name="transactions.verify_new", **_AS_LONG_AS_IT_TAKES)
 def verify_new_task() -> bool | None:
     """Prove what no run has proved yet, and halt the postings where it does not hold.
 
@@ -34,10 +39,7 @@ def verify_new_task() -> bool | None:
     return _verify(None)
 
 
-# It reads for as long as it takes, so it is acknowledged first; one that is lost runs the next night.
-@shared_task(
-    name="transactions.verify_all", acks_late=False, soft_time_limit=21_000, time_limit=21_600
-)
+@shared_task(name="transactions.verify_all", **_AS_LONG_AS_IT_TAKES)
 def verify_all_task() -> bool | None:
     """Prove everything, from the first entry on."""
     return _verify(0)

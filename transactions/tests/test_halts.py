@@ -1,4 +1,4 @@
-"""When the books do not agree no money moves, everything else goes on, and an operator lets it move again."""
+"""When the books do not agree no money moves and all else goes on, until an operator lets it move."""
 
 import io
 import uuid
@@ -128,7 +128,7 @@ def test_an_operator_clears_a_halt_at_the_desk() -> None:
     ):
         client = Client(HTTP_HOST="localhost")
         client.force_login(user)
-        client.post(address, {"reason": "put right"})
+        client.post(address, {"_form_submitted": "on", "reason": "put right"})
         halt.refresh_from_db()
         assert (halt.cleared_at is not None) is is_cleared
 
