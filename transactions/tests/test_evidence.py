@@ -164,28 +164,39 @@ def test_a_tail_that_was_cut_off_without_a_trace_shows_by_the_checkpoint(
     assert invariant == "P4 no chain is shorter than a checkpoint has seen"
 
 
+_SCHEMES = {
+    1: "sha256(e.previous_hash || ledger_leaf(transaction_facts(t.id, t.kind, t.amount, t.currency,"
+    " t.from_wallet_id, t.to_wallet_id, t.initiated_by_id, t.idempotency_key, t.fingerprint,"
+    " t.description, t.metadata, t.request_id, t.client_address, t.created_at), e.leg, e.wallet_id,"
+    " e.sequence, e.amount, e.balance_after))",
+    2: "entry_hash(e.previous_hash, transaction_digest(t.id, t.kind, t.amount, t.currency, t.fee,"
+    " t.to_amount, t.to_currency, t.from_wallet_id, t.to_wallet_id, t.parent_id, t.initiated_by_id,"
+    " t.idempotency_key, t.fingerprint, t.request_id, t.client_address, t.created_at, t.description,"
+    " t.metadata), e.wallet_id, e.sequence, e.leg, e.amount, e.balance_after)",
+}
+
+
+@pytest.mark.parametrize("scheme", [1, 2])
 def test_a_history_that_was_rewritten_with_good_hashes_shows_by_the_checkpoint(
-    tampering: Tampering,
+    tampering: Tampering, scheme: int
 ) -> None:
     ledger = make_ledger()
+    rewritten = ledger.last.transaction_id
     with tampering():
         sql(
-            f"UPDATE {TRANSACTION} SET description = 'rent' WHERE id = %s",
-            ledger.last.transaction_id,
+            f"UPDATE {TRANSACTION} SET description = 'rent', hash_scheme = %s WHERE id = %s",
+            scheme,
+            rewritten,
         )
         sql(
-            f"UPDATE {ENTRY} e SET hash = entry_hash(e.previous_hash, transaction_digest(t.id, t.kind,"
-            " t.amount, t.currency, t.fee, t.to_amount, t.to_currency, t.from_wallet_id, t.to_wallet_id,"
-            " t.parent_id, t.initiated_by_id, t.idempotency_key, t.fingerprint, t.request_id,"
-            " t.client_address, t.created_at, t.description, t.metadata), e.wallet_id, e.sequence, e.leg,"
-            f" e.amount, e.balance_after) FROM {TRANSACTION} t"
+            f"UPDATE {ENTRY} e SET hash = {_SCHEMES[scheme]} FROM {TRANSACTION} t"
             " WHERE t.id = e.transaction_id AND t.id = %s",
-            ledger.last.transaction_id,
+            rewritten,
         )
         sql(
             f"UPDATE wallet_wallet w SET head_hash = e.hash FROM {ENTRY} e"
             " WHERE e.wallet_id = w.id AND e.sequence = w.last_sequence AND e.transaction_id = %s",
-            ledger.last.transaction_id,
+            rewritten,
         )
         with connection.cursor() as cursor:
             cursor.execute("SELECT * FROM ledger_violations()")
