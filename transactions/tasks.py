@@ -27,10 +27,15 @@ def take_checkpoint_task() -> int | None:
 
 # Verifying takes as long as there is to read, so it is acknowledged first; the next run makes up for one
 # that is lost.
-_AS_LONG_AS_IT_TAKES = {"acks_late": False, "soft_time_limit": 21_000, "time_limit": 21_600}
+_SOFT_SECONDS, _SECONDS = 21_000, 21_600
 
 
-@shared_task(name="transactions.verify_new", **_AS_LONG_AS_IT_TAKES)
+@shared_task(
+    name="transactions.verify_new",
+    acks_late=False,
+    soft_time_limit=_SOFT_SECONDS,
+    time_limit=_SECONDS,
+)
 def verify_new_task() -> bool | None:
     """Prove what no run has proved yet, and halt the postings where it does not hold.
 
@@ -39,7 +44,12 @@ def verify_new_task() -> bool | None:
     return _verify(None)
 
 
-@shared_task(name="transactions.verify_all", **_AS_LONG_AS_IT_TAKES)
+@shared_task(
+    name="transactions.verify_all",
+    acks_late=False,
+    soft_time_limit=_SOFT_SECONDS,
+    time_limit=_SECONDS,
+)
 def verify_all_task() -> bool | None:
     """Prove everything, from the first entry on."""
     return _verify(0)

@@ -11,7 +11,8 @@ ALTER FUNCTION entry_hash(bytea, bytea, uuid, bigint, integer, numeric, numeric)
 -- One statement sees one moment. docs/invariants.md explains the names.
 CREATE OR REPLACE FUNCTION ledger_violations() RETURNS TABLE (invariant text, subject text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp
-SET jit = off SET work_mem = '256MB' SET parallel_tuple_cost = 0 AS $$
+SET jit = off SET work_mem = '256MB' SET parallel_tuple_cost = 0
+SET max_parallel_workers_per_gather = 4 AS $$
     WITH totals AS MATERIALIZED (
         SELECT transaction_id, currency, count(*) AS entries, sum(amount) AS total,
                min(leg) AS first, max(leg) AS last
