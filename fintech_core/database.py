@@ -4,7 +4,7 @@ import functools
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,12 +28,14 @@ from psycopg import sql
 from fintech_core.exceptions import (
     DomainError,
     OutcomeUnknown,
+    PostingsHalted,
     RequestInProgress,
     ServiceUnavailable,
 )
 from fintech_core.sqlstates import (
     DEADLOCK_DETECTED,
     LOCK_NOT_AVAILABLE,
+    OBJECT_NOT_IN_PREREQUISITE_STATE,
     SERIALIZATION_FAILURE,
     constraint_of,
     is_connection_lost,
@@ -56,8 +58,8 @@ def exactly_once(work: Callable[[], R], *, keys: str = "") -> R:
     run finds the keys and replays.
 
     Raises ``OutcomeUnknown`` where a commit was sent and nothing certain can be learnt of it;
-    ``RequestInProgress`` when a lock or key was not to be had, and ``ServiceUnavailable`` when the
-    database stayed away: with these two nothing was done.
+    ``RequestInProgress`` when a lock or key was not to be had, ``PostingsHalted`` while no money may
+    move, and ``ServiceUnavailable`` when the database stayed away: with these nothing was done.
     """
     in_doubt = False
     refusal: DomainError = ServiceUnavailable()
@@ -82,6 +84,9 @@ def exactly_once(work: Callable[[], R], *, keys: str = "") -> R:
                 connection.close()
             elif state == LOCK_NOT_AVAILABLE:
                 refusal = RequestInProgress()
+                break
+            elif state == OBJECT_NOT_IN_PREREQUISITE_STATE:
+                refusal = PostingsHalted()
                 break
             elif isinstance(error, InternalError):
                 raise
@@ -135,6 +140,26 @@ def call(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
+def stream(function: str, *arguments: Any) -> Iterator[tuple[Any, ...]]:
+    """Call a set-returning SQL function in the open transaction and take its rows as they come.
+
+    Ten thousand are in memory at a time. Raises Django's database errors.
+    """
+    with (
+        connection.wrap_database_errors,
+        psycopg.ServerCursor(connection.connection, "stream") as cursor,
+    ):
+        cursor.itersize = 10_000
+        cursor.execute(_call_text(function, len(arguments)), arguments, binary=True)
+        yield from cursor
+
+
+def allow_statement(seconds: int) -> None:
+    """Let each further statement of the open transaction take so long; for work that reads much."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
+
+
 @functools.cache
 def _call_text(function: str, arguments: int) -> bytes:
     places = sql.SQL(", ").join(sql.Placeholder() for _ in range(arguments))
@@ -168,7 +193,7 @@ def grant_application_role(*, using: str, **_: Any) -> None:
         if cursor.fetchone() is None:
             logger.warning("application_role_missing", extra={"role": role})
             return
-        cursor.execute("SELECT to_regclass('transactions_ledgerhalt')")
+        cursor.execute("SELECT to_regclass('transactions_verification')")
         if cursor.fetchone() == (None,):
             return  # Only a part of the apps is migrated so far.
         cursor.execute(sql.SQL(text).format(role=sql.Identifier(role)).as_string(None))

@@ -98,6 +98,14 @@ class ServiceUnavailable(DomainError):
     retry_after = 1
 
 
+class PostingsHalted(ServiceUnavailable):
+    """503: the books did not agree, and no money moves until an operator lets it; nothing was done."""
+
+    code = "postings_halted"
+    title = "No money moves at the moment; nothing was done."
+    retry_after = 60
+
+
 class OutcomeUnknown(DomainError):
     """503: the database went away during the commit; ask again with the same key."""
 

@@ -46,7 +46,8 @@ def client_address(request: HttpRequest) -> str | None:
         hops = [hop.strip() for hop in forwarded.split(",")]
         address = hops[-min(settings.NUM_PROXIES, len(hops))]
     try:
-        return str(ipaddress.ip_address(address))
+        # The zone of a link-local address means something on this machine alone; inet knows none.
+        return str(ipaddress.ip_address(address.partition("%")[0]))
     except ValueError:
         return None
 

@@ -18,13 +18,19 @@ from rest_framework.views import set_rollback
 
 from fintech_core.exceptions import (
     DomainError,
+    PostingsHalted,
     RequestInProgress,
     ServiceUnavailable,
     TooManyRequests,
 )
 from fintech_core.middleware import current_request_id
 from fintech_core.renderers import JSONRenderer
-from fintech_core.sqlstates import LOCK_NOT_AVAILABLE, is_connection_lost, sqlstate_of
+from fintech_core.sqlstates import (
+    LOCK_NOT_AVAILABLE,
+    OBJECT_NOT_IN_PREREQUISITE_STATE,
+    is_connection_lost,
+    sqlstate_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +118,8 @@ def problem_http_response(body: dict[str, Any]) -> HttpResponse:
 def _domain_error_of_database_error(exc: Exception) -> DomainError:
     sqlstate = sqlstate_of(exc)
     logger.warning("database_error", extra={"sqlstate": sqlstate, "reason": type(exc).__name__})
+    if sqlstate == OBJECT_NOT_IN_PREREQUISITE_STATE:
+        return PostingsHalted()
     return RequestInProgress() if sqlstate == LOCK_NOT_AVAILABLE else ServiceUnavailable()
 
 

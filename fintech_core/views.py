@@ -11,6 +11,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.module_loading import import_string
 from drf_spectacular.utils import extend_schema, inline_serializer
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework import serializers
@@ -63,26 +64,37 @@ def _run(check: Callable[[], None], name: str) -> str:
     return "ok"
 
 
+def _are_postings_halted() -> bool:
+    ask: Callable[[], bool] = import_string(settings.POSTINGS_HALTED)
+    return ask()
+
+
 _HEALTH = inline_serializer(
     "Health",
     {
         "status": serializers.ChoiceField(["ok", "degraded"]),
-        "checks": serializers.DictField(child=serializers.ChoiceField(["ok", "failed"])),
+        "checks": serializers.DictField(child=serializers.ChoiceField(["ok", "failed", "halted"])),
         "version": serializers.CharField(),
     },
 )
 
 
 class HealthView(APIView):
-    """Whether the database, the cache and the broker answer: 200 ``ok`` or 503 ``degraded``."""
+    """Whether the database, the cache and the broker answer: 200 ``ok`` or 503 ``degraded``.
+
+    While postings are halted, ``ledger`` is named as well, and the answer is 503.
+    """
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     checks: tuple[str, ...] = ("database", "cache", "broker")
+    shows_halts = True
 
     @extend_schema(tags=["health"], auth=[], responses={200: _HEALTH, 503: _HEALTH})
     def get(self, request: Request) -> Response:
         results = {name: _run(_CHECKS[name], name) for name in self.checks}
+        if self.shows_halts and results["database"] == "ok" and _are_postings_halted():
+            results["ledger"] = "halted"
         sound = all(result == "ok" for result in results.values())
         return Response(
             {
@@ -98,12 +110,14 @@ class LiveView(HealthView):
     """The process answers; nothing else is asked."""
 
     checks = ()
+    shows_halts = False
 
 
 class ReadyView(HealthView):
     """The process can serve: money needs the database, and only the database."""
 
     checks = ("database",)
+    shows_halts = False
 
 
 class HomeView(APIView):

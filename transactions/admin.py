@@ -1,6 +1,7 @@
 """The ledger for operators: to read. Nothing in it can be changed, here or anywhere."""
 
 from decimal import Decimal
+from typing import cast
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -18,7 +19,16 @@ from fintech_core.middleware import current_request_id
 from fintech_core.money import format_amount
 from transactions import services
 from transactions.instructions import Request
-from transactions.models import LedgerEntry, LedgerHalt, Transaction
+from transactions.models import (
+    Checkpoint,
+    CheckpointHead,
+    LedgerEntry,
+    LedgerHalt,
+    Transaction,
+    Verification,
+)
+from transactions.signatures import line_of
+from users.models import User
 
 _VOID = reason_dialog(
     title="Void this hold",
@@ -114,9 +124,78 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         return bytes(entry.hash).hex()
 
 
+_CLEAR = reason_dialog(
+    title="Let money move again",
+    description="Do so when the row that is named is understood and put right.",
+    submit="Let money move",
+)
+
+
 @admin.register(LedgerHalt)
 class LedgerHaltAdmin(ReadOnlyAdmin):
     list_display = ("raised_at", "reason", "cleared_at", "cleared_by")
+    list_select_related = ("cleared_by",)
+    ordering = ("-id",)
+    actions_detail = ("clear",)
+
+    def has_clear_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return bool(request.user.has_perm("transactions.clear_halt"))
+
+    @action(description="Clear", permissions=["clear"], dialog=_CLEAR)  # type: ignore[untyped-decorator]
+    def clear(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        def act() -> None:
+            services.clear_halt(
+                acting_user=cast("User", request.user), reason=form.cleaned_data["reason"]
+            )
+
+        run_service(request, "The halt", act, "cleared")
+        return back_to(request, "transactions_ledgerhalt", object_id)
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(ReadOnlyAdmin):
+    list_display = ("number", "created_at", "entry_count", "wallet_count", "root_hex", "key_id")
+    ordering = ("-number",)
+    show_full_result_count = False
+    exclude = ("previous", "root", "changed_root", "signature")
+    readonly_fields = ("root_hex", "line")
+
+    @admin.display(description="root")
+    def root_hex(self, checkpoint: Checkpoint) -> str:
+        return bytes(checkpoint.root).hex()
+
+    @admin.display(description="as written outside the database")
+    def line(self, checkpoint: Checkpoint) -> str:
+        return line_of(checkpoint)
+
+
+@admin.register(CheckpointHead)
+class CheckpointHeadAdmin(ReadOnlyAdmin):
+    list_display = ("checkpoint_id", "wallet", "sequence")
+    list_select_related = ("wallet__owner",)
+    search_fields = ("=wallet__id", "=checkpoint__number")
+    ordering = ("-id",)
+    show_full_result_count = False
+    exclude = ("hash", "leaf")
+    readonly_fields = ("hash_hex",)
+
+    @admin.display(description="hash")
+    def hash_hex(self, head: CheckpointHead) -> str:
+        return bytes(head.hash).hex()
+
+
+@admin.register(Verification)
+class VerificationAdmin(ReadOnlyAdmin):
+    list_display = (
+        "started_at",
+        "finished_at",
+        "is_full",
+        "after_checkpoint",
+        "until_checkpoint",
+        "entry_count",
+        "is_sound",
+    )
+    list_filter = ("is_sound", "is_full")
     ordering = ("-id",)
 
 

@@ -16,3 +16,6 @@ GRANT UPDATE (name, status, status_reason, overdraft_limit) ON wallet_wallet TO 
 -- A halt of the postings is raised and cleared, never removed.
 REVOKE UPDATE, DELETE, TRUNCATE ON transactions_ledgerhalt FROM {role};
 GRANT UPDATE (cleared_at, cleared_by_id, cleared_because) ON transactions_ledgerhalt TO {role};
+-- What is evidence is appended to.
+REVOKE UPDATE, DELETE, TRUNCATE
+    ON transactions_checkpoint, transactions_checkpointhead, transactions_verification FROM {role};

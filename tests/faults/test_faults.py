@@ -69,7 +69,7 @@ def survive(platform: Platform, hurt: Callable[[], None], seconds: float = 4.0) 
     moved = Decimal("0.01") * len(answers)
     after = Decimal(platform.balance(DEMO_RECIPIENT)), Decimal(platform.balance(DEMO_USER))
     assert after == (before[0] + moved, before[1] - moved)
-    assert platform.manage("check_books").strip().endswith("agree.")
+    assert platform.manage("ledger_verify", "--full").strip().endswith("agree.")
     assert 201 in statuses
     return statuses
 

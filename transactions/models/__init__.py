@@ -1,5 +1,10 @@
 """Money moving: transactions, the ledger entries they are made of, and what guards them."""
 
+from transactions.models.checkpoints import (
+    Checkpoint,
+    CheckpointHead,
+    Verification,
+)
 from transactions.models.ledger import (
     GIVES_BACK,
     SHOWN_STATUS,
@@ -14,10 +19,13 @@ from transactions.models.ledger import (
 __all__ = [
     "GIVES_BACK",
     "SHOWN_STATUS",
+    "Checkpoint",
+    "CheckpointHead",
     "LedgerEntry",
     "LedgerHalt",
     "Transaction",
     "TransactionKind",
     "TransactionStatus",
+    "Verification",
     "reference_of",
 ]

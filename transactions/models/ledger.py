@@ -236,6 +236,14 @@ class LedgerHalt(models.Model):
 
     class Meta:
         permissions: ClassVar = [("clear_halt", "Can let postings go on after the books disagreed")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["cleared_at"],
+                condition=Q(cleared_at__isnull=True),
+                nulls_distinct=False,
+                name="one_halt_stands_at_a_time",
+            )
+        ]
         indexes: ClassVar = [
             models.Index(
                 fields=["id"], condition=Q(cleared_at__isnull=True), name="halt_that_stands"

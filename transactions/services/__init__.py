@@ -4,10 +4,26 @@ Every operation reads as five beats: lock, replay, rules, ledger, announcement. 
 own announcement for now: it is what other parts of the platform and the payer's retries read.
 """
 
-from fintech_core.exceptions import DomainError
-from transactions.instructions import Outcome, TransferInstruction
-from transactions.services.deposits import deposit
-from transactions.services.grouping import PostingGroup
+from fintech_core.exceptions import (
+    DomainError,
+)
+from transactions.instructions import (
+    Outcome,
+    TransferInstruction,
+)
+from transactions.services.checkpoints import (
+    take_checkpoint,
+)
+from transactions.services.deposits import (
+    deposit,
+)
+from transactions.services.grouping import (
+    PostingGroup,
+)
+from transactions.services.halts import (
+    clear_halt,
+    raise_halt,
+)
 from transactions.services.holds import (
     capture_hold,
     capture_holds,
@@ -16,23 +32,39 @@ from transactions.services.holds import (
     void_holds,
     void_request,
 )
-from transactions.services.reversals import reverse_transaction
-from transactions.services.transfers import post_group, transfer_all_or_none, transfer_many
+from transactions.services.reversals import (
+    reverse_transaction,
+)
+from transactions.services.transfers import (
+    post_group,
+    transfer_all_or_none,
+    transfer_many,
+)
+from transactions.services.verification import (
+    verify,
+    verify_or_halt,
+)
 
 __all__ = [
     "capture_hold",
     "capture_holds",
+    "clear_halt",
     "deposit",
     "expire_holds",
     "posting_group",
+    "raise_halt",
     "reverse_transaction",
+    "take_checkpoint",
     "transfer",
     "transfer_all_or_none",
     "transfer_many",
+    "verify",
+    "verify_or_halt",
     "void_hold",
     "void_holds",
     "void_request",
 ]
+
 
 posting_group = PostingGroup(together=post_group, alone=transfer_many)
 
