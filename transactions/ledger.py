@@ -146,6 +146,7 @@ def _expiry_of(hold: HoldRecord, opened: Opened) -> TransactionRecord:
         kind=hold.kind,
         status=TransactionStatus.EXPIRED,
         amount=hold.remaining,
+        fee=hold.fee * 0,
         currency=hold.currency,
         from_wallet_id=hold.wallet_id,
         to_wallet_id=hold.to_wallet_id,
