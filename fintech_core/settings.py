@@ -197,6 +197,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(minute="7"),
         "options": {"expires": 600},
     },
+    "prune-quotes": {"task": "transactions.prune_quotes", "schedule": crontab(minute="27")},
     "expire-kyc": {"task": "users.expire_kyc", "schedule": crontab(minute="17")},
     "prune-sessions": {"task": "users.prune_sessions", "schedule": crontab(minute="37")},
 }
@@ -275,10 +276,23 @@ LIMITS: dict[int, dict[str, dict[str, str]]] = {
 if DEFAULT_CURRENCY not in LIMITS[0]:
     env.problem(f"DEFAULT_CURRENCY is {DEFAULT_CURRENCY!r}; it must be one of {list(LIMITS[0])}.")
 
+# Wallets a user may have open, and may open in a day: a closed one is kept for ever.
+WALLETS_PER_USER = env.number("WALLETS_PER_USER", 20)
+WALLETS_OPENED_PER_DAY = env.number("WALLETS_OPENED_PER_DAY", 100)
+
 # What operations cost, by kind, tier and currency (transactions/fees.py); what is not listed is free.
-FEES: dict[str, dict[int | str, dict[str, dict[str, str]]]] = {}
+FEES: dict[str, dict[int | str, dict[str, dict[str, str]]]] = env.table("FEES")
 # A wallet of the platform that many transactions touch is kept in so many rows.
 PLATFORM_WALLET_STRIPES = 4
+
+# Who says what currencies are worth (transactions/rates.py); a rate older than this is not used.
+RATE_PROVIDER = env.text("RATE_PROVIDER", "transactions.rates.TableRates")
+RATE_MAX_AGE = timedelta(hours=env.number("RATE_MAX_AGE_HOURS", 72))
+# Taken off the rate of a conversion, in either direction.
+FX_SPREAD_PERCENT = env.percent("FX_SPREAD_PERCENT", "0.5")
+# How long a quoted rate may be used, and how many quotes a user may ask for in an hour.
+QUOTE_LIFETIME = timedelta(seconds=env.number("QUOTE_SECONDS", 60))
+QUOTES_PER_HOUR = env.number("QUOTES_PER_HOUR", 1_000)
 
 # Asked by the users app for the ``limits`` of a profile: only the ledger knows what is left of them.
 PROFILE_LIMITS = "transactions.selectors.get_limits"
@@ -318,9 +332,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "FeeKind": ["transfer", "conversion"],
         "HealthStatus": ["ok", "degraded"],
         "KycStatus": "users.models.KycStatus",
         "SubmissionStatus": "users.models.SubmissionStatus",
+        "TransactionKind": "transactions.models.TransactionKind",
         "TransactionStatus": "transactions.models.TransactionStatus",
         "WalletStatus": "wallet.models.WalletStatus",
     },

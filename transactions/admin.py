@@ -1,12 +1,18 @@
-"""The ledger for operators: to read. Nothing in it can be changed, here or anywhere."""
+"""The ledger for operators: to read. Nothing in it can be changed, here or anywhere; rates are added."""
 
 from decimal import Decimal
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
+from django.http import HttpRequest
 
 from fintech_core.admin import ReadOnlyAdmin
+from fintech_core.exceptions import InvalidInput
 from fintech_core.money import format_amount
-from transactions.models import LedgerEntry, LedgerHalt, Transaction
+from transactions import services
+from transactions.models import ExchangeRate, LedgerEntry, LedgerHalt, Quote, Transaction
+from users.models import User
 
 
 @admin.register(Transaction)
@@ -77,6 +83,66 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
 class LedgerHaltAdmin(ReadOnlyAdmin):
     list_display = ("raised_at", "reason", "cleared_at", "cleared_by")
     ordering = ("-id",)
+
+
+class RateForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new rate; the service behind it judges it and puts it on record."""
+
+    class Meta:
+        model = ExchangeRate
+        fields = ("base", "quote", "rate", "source")
+        help_texts: ClassVar = {
+            "base": "The first of the two codes in the alphabet.",
+            "rate": "So much of the quote currency is worth one of the base currency.",
+        }
+
+    operator: ClassVar[User | None] = None
+
+    def _post_clean(self) -> None:
+        if self.errors or self.operator is None:
+            return
+        try:
+            self.instance = services.add_rate(**self.cleaned_data, acting_user=self.operator)
+        except InvalidInput as refusal:
+            for field, texts in refusal.facts["errors"].items():
+                self.add_error(field, texts)
+
+
+@admin.register(ExchangeRate)
+class ExchangeRateAdmin(ReadOnlyAdmin):
+    """Rates are added, by those who hold ``transactions.add_exchangerate``; an old one stays."""
+
+    list_display = ("as_of", "base", "quote", "rate", "source")
+    list_filter = ("base", "quote", "source")
+    ordering = ("-as_of", "-id")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("transactions.add_exchangerate"))
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        if obj is not None:
+            return super().get_form(request, obj, change=change, **kwargs)
+        return type("RateForm", (RateForm,), {"operator": request.user})
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """The form's service has saved it."""
+
+
+@admin.register(Quote)
+class QuoteAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "owner", "paid", "bought", "rate", "expires_at", "transaction")
+    list_select_related = ("owner", "transaction")
+    ordering = ("-id",)
+
+    @admin.display(description="amount")
+    def paid(self, quote: Quote) -> str:
+        return _with_currency(quote.amount, quote.currency)
+
+    @admin.display(description="buys")
+    def bought(self, quote: Quote) -> str:
+        return _with_currency(quote.to_amount, quote.to_currency)
 
 
 def _with_currency(amount: Decimal, currency: str) -> str:

@@ -16,3 +16,7 @@ GRANT UPDATE (name, status, status_reason, overdraft_limit) ON wallet_wallet TO 
 -- A halt of the postings is raised and cleared, never removed.
 REVOKE UPDATE, DELETE, TRUNCATE ON transactions_ledgerhalt FROM {role};
 GRANT UPDATE (cleared_at, cleared_by_id, cleared_because) ON transactions_ledgerhalt TO {role};
+-- What currencies were worth is never rewritten; of a quote, only which conversion used it is added.
+REVOKE UPDATE, DELETE, TRUNCATE ON transactions_exchangerate FROM {role};
+REVOKE UPDATE, TRUNCATE ON transactions_quote FROM {role};
+GRANT UPDATE (transaction_id) ON transactions_quote TO {role};

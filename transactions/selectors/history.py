@@ -11,8 +11,7 @@ from fintech_core.exceptions import NotFound
 from transactions.instructions import TransactionRecord
 from transactions.models import LedgerEntry, Transaction, TransactionStatus
 from users.models import User
-from wallet.models import Wallet
-from wallet.selectors import get_primary_wallet, get_wallet_of
+from wallet.selectors import get_wallet_of, list_wallets_of
 
 
 def records_by_key(
@@ -75,11 +74,16 @@ def records_of(rows: Sequence[Any]) -> list[TransactionRecord]:
     ]
 
 
+def own_wallet_ids(user: User) -> list[uuid.UUID]:
+    """The ids of all wallets of the user, closed ones too."""
+    return list(list_wallets_of(user).values_list("pk", flat=True))
+
+
 def list_transactions_of(
     user: User, *, wallet_id: uuid.UUID | None = None
 ) -> QuerySet[Transaction]:
     """What the user sent and received. A transfer to the user that was declined is the payer's alone."""
-    own = [get_wallet_of(user, wallet_id).pk] if wallet_id else [get_primary_wallet(user).pk]
+    own = [get_wallet_of(user, wallet_id).pk] if wallet_id else own_wallet_ids(user)
     return transactions_with_parties().filter(
         Q(from_wallet_id__in=own) | Q(to_wallet_id__in=own) & ~Q(status=TransactionStatus.DECLINED)
     )
@@ -93,8 +97,8 @@ def get_transaction_of(user: User, transaction_id: uuid.UUID) -> TransactionReco
     return records_of([row])[0]
 
 
-def list_entries_of(wallet: Wallet) -> QuerySet[LedgerEntry]:
-    """The wallet's entries, with their transaction and its parties."""
-    return LedgerEntry.objects.filter(wallet_id=wallet.pk).select_related(
+def list_entries_of(*wallet_ids: uuid.UUID) -> QuerySet[LedgerEntry]:
+    """The wallets' entries, with their transaction and its parties."""
+    return LedgerEntry.objects.filter(wallet_id__in=wallet_ids).select_related(
         "transaction__from_wallet__owner", "transaction__to_wallet__owner"
     )

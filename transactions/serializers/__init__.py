@@ -4,6 +4,13 @@ from transactions.serializers.balances import (
     BalanceQuery,
     BalanceSerializer,
 )
+from transactions.serializers.conversions import (
+    ConversionSerializer,
+    QuoteRequestSerializer,
+    QuoteSerializer,
+    represent_quote,
+)
+from transactions.serializers.fees import FeeQuery, FeeSerializer
 from transactions.serializers.transactions import (
     EntryPageQuery,
     EntrySerializer,
@@ -21,13 +28,19 @@ from transactions.serializers.transfers import (
 __all__ = [
     "BalanceQuery",
     "BalanceSerializer",
+    "ConversionSerializer",
     "EntryPageQuery",
     "EntrySerializer",
+    "FeeQuery",
+    "FeeSerializer",
+    "QuoteRequestSerializer",
+    "QuoteSerializer",
     "TransactionDetailSerializer",
     "TransactionPageQuery",
     "TransactionSerializer",
     "TransferSerializer",
     "answer_of",
     "represent_entries",
+    "represent_quote",
     "represent_transaction",
 ]

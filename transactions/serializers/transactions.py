@@ -48,6 +48,9 @@ class TransactionSerializer(serializers.Serializer[TransactionRecord]):
     posted_at = UTCDateTimeField(allow_null=True)
     expires_at = UTCDateTimeField(allow_null=True)
     balance_after = serializers.CharField(allow_null=True)
+    to_amount = serializers.CharField(required=False, help_text="What a conversion brings.")
+    to_currency = serializers.CharField(required=False)
+    rate = serializers.CharField(required=False, allow_null=True)
 
 
 class EntrySerializer(serializers.Serializer[LedgerEntry]):
@@ -84,10 +87,12 @@ class TransactionPageQuery(PageQueryMixin, QuerySerializer):
 def represent_transaction(
     record: TransactionRecord, *, own_wallets: Sequence[uuid.UUID]
 ) -> dict[str, Any]:
-    """The transaction as one of its sides may see it: never the other side's balance."""
-    balance = next(
-        (record.balances_after[pk] for pk in own_wallets if pk in record.balances_after), None
-    )
+    """The transaction as one of its sides may see it: never the other side's balance.
+
+    Where both wallets are the caller's, ``balance_after`` is the source's.
+    """
+    sides = (record.from_wallet_id, record.to_wallet_id)
+    balance = next((record.balances_after.get(pk) for pk in sides if pk in own_wallets), None)
 
     def text(amount: Decimal) -> str:
         return format_amount(amount, record.currency)
@@ -104,9 +109,10 @@ def represent_transaction(
         "to_wallet": str(record.to_wallet_id),
         "from_user_email": record.from_user_email,
         "to_user_email": record.to_user_email,
-        # No transaction has a fee, a parent, a capture, a reversal or an expiry yet; the members are here
+        "fee": text(record.fee),
+        **_exchange_of(record),
+        # No transaction has a parent, a capture, a reversal or an expiry yet; the members are here
         # because clients are promised them.
-        "fee": text(Decimal(0)),
         "parent": None,
         "captured_amount": text(Decimal(0)),
         "reversed_amount": text(Decimal(0)),
@@ -117,6 +123,17 @@ def represent_transaction(
         "created_at": created_at,
         "posted_at": created_at if record.status == TransactionStatus.POSTED else None,
         "balance_after": None if balance is None else text(balance),
+    }
+
+
+def _exchange_of(record: TransactionRecord) -> dict[str, Any]:
+    """What a conversion brings, and at which rate; of any other transaction nothing."""
+    if record.to_amount is None:
+        return {}
+    return {
+        "to_amount": format_amount(record.to_amount, record.to_currency),
+        "to_currency": record.to_currency,
+        "rate": (record.facts or {}).get("rate"),
     }
 
 

@@ -6,10 +6,23 @@ own announcement for now: it is what other parts of the platform and the payer's
 
 from fintech_core.exceptions import DomainError
 from transactions.instructions import Outcome, TransferInstruction
+from transactions.services.closing import close_wallet
+from transactions.services.conversions import ConversionInstruction, convert
 from transactions.services.deposits import deposit
+from transactions.services.quotes import add_rate, prune_quotes, quote_conversion
 from transactions.services.transfers import transfer_many
 
-__all__ = ["deposit", "transfer", "transfer_many"]
+__all__ = [
+    "ConversionInstruction",
+    "add_rate",
+    "close_wallet",
+    "convert",
+    "deposit",
+    "prune_quotes",
+    "quote_conversion",
+    "transfer",
+    "transfer_many",
+]
 
 
 def transfer(instruction: TransferInstruction) -> Outcome:

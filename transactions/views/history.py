@@ -23,7 +23,7 @@ from transactions.serializers import (
     represent_transaction,
 )
 from users.authentication import caller_of
-from wallet.selectors import get_primary_wallet, get_wallet_of
+from wallet.selectors import get_wallet_of
 
 
 @extend_schema(tags=["transactions"])
@@ -41,7 +41,7 @@ class TransactionListView(APIView):
         values = query.validated_data
         rows = selectors.list_transactions_of(caller_of(request), wallet_id=values.get("wallet"))
         rows = rows.filter(**{name: values[name] for name in ("kind", "status") if name in values})
-        own = [get_primary_wallet(caller_of(request)).pk]
+        own = selectors.own_wallet_ids(caller_of(request))
 
         def represent(page: Sequence[Transaction]) -> list[Any]:
             records = selectors.records_of(page)
@@ -57,11 +57,11 @@ class TransactionView(APIView):
     @extend_schema(responses={200: TransactionDetailSerializer, **PROBLEMS})
     def get(self, request: Request, transaction_id: uuid.UUID) -> Response:
         record = selectors.get_transaction_of(caller_of(request), transaction_id)
-        wallet = get_primary_wallet(caller_of(request))
-        entries = selectors.list_entries_of(wallet).filter(transaction_id=record.id)
+        own = selectors.own_wallet_ids(caller_of(request))
+        entries = selectors.list_entries_of(*own).filter(transaction_id=record.id).order_by("leg")
         return Response(
             {
-                **represent_transaction(record, own_wallets=[wallet.pk]),
+                **represent_transaction(record, own_wallets=own),
                 "entries": represent_entries(list(entries)),
             }
         )
@@ -80,7 +80,7 @@ class EntryListView(APIView):
         query.is_valid(raise_exception=True)
         wallet = get_wallet_of(caller_of(request), wallet_id)
         return paginate(
-            selectors.list_entries_of(wallet),
+            selectors.list_entries_of(wallet.pk),
             request,
             query=query.validated_data,
             key="sequence",
