@@ -3,8 +3,11 @@
 A production process refuses to start half configured, and says all that is missing at once.
 """
 
+import json
 import os
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -62,6 +65,29 @@ class Environment:
             self.problem(f"{name} is {value!r}; it must be a whole number.")
             return default
         return int(value)
+
+    def percent(self, name: str, default: str) -> str:
+        """A decimal text of zero or more and below a hundred."""
+        value = self.text(name, default)
+        try:
+            sound = 0 <= Decimal(value) < 100
+        except InvalidOperation:
+            sound = False
+        if not sound:
+            self.problem(f"{name} is {value!r}; it must be a decimal from 0 to below 100.")
+            return default
+        return value
+
+    def table(self, name: str) -> dict[str, Any]:
+        """A JSON object; empty where the variable is not set."""
+        try:
+            value = json.loads(self.text(name, "{}"))
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            self.problem(f"{name} must be a JSON object.")
+            return {}
+        return value
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         """``true`` or ``false`` (also 1/0, yes/no, on/off)."""

@@ -215,6 +215,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(hour="2", minute="27"),
         "options": {"expires": 3_600},
     },
+    "prune-quotes": {"task": "transactions.prune_quotes", "schedule": crontab(minute="27")},
     "expire-kyc": {"task": "users.expire_kyc", "schedule": crontab(minute="17")},
     "prune-sessions": {"task": "users.prune_sessions", "schedule": crontab(minute="37")},
 }
@@ -293,8 +294,12 @@ LIMITS: dict[int, dict[str, dict[str, str]]] = {
 if DEFAULT_CURRENCY not in LIMITS[0]:
     env.problem(f"DEFAULT_CURRENCY is {DEFAULT_CURRENCY!r}; it must be one of {list(LIMITS[0])}.")
 
+# Wallets a user may have open, and may open in a day: a closed one is kept for ever.
+WALLETS_PER_USER = env.number("WALLETS_PER_USER", 20)
+WALLETS_OPENED_PER_DAY = env.number("WALLETS_OPENED_PER_DAY", 100)
+
 # What operations cost, by kind, tier and currency (transactions/fees.py); what is not listed is free.
-FEES: dict[str, dict[int | str, dict[str, dict[str, str]]]] = {}
+FEES: dict[str, dict[int | str, dict[str, dict[str, str]]]] = env.table("FEES")
 # A wallet of the platform that many transactions touch is kept in so many rows.
 PLATFORM_WALLET_STRIPES = 4
 
@@ -303,6 +308,14 @@ HOLD_LIFETIME = timedelta(days=env.number("HOLD_LIFETIME_DAYS", 7))
 HOLD_LONGEST_LIFETIME = timedelta(days=30)
 if not timedelta(0) < HOLD_LIFETIME <= HOLD_LONGEST_LIFETIME:
     env.problem("HOLD_LIFETIME_DAYS must be 1 to 30.")
+# Who says what currencies are worth (transactions/rates.py); a rate older than this is not used.
+RATE_PROVIDER = env.text("RATE_PROVIDER", "transactions.rates.TableRates")
+RATE_MAX_AGE = timedelta(hours=env.number("RATE_MAX_AGE_HOURS", 72))
+# Taken off the rate of a conversion, in either direction.
+FX_SPREAD_PERCENT = env.percent("FX_SPREAD_PERCENT", "0.5")
+# How long a quoted rate may be used, and how many quotes a user may ask for in an hour.
+QUOTE_LIFETIME = timedelta(seconds=env.number("QUOTE_SECONDS", 60))
+QUOTES_PER_HOUR = env.number("QUOTES_PER_HOUR", 1_000)
 
 # Asked by the users app for the ``limits`` of a profile: only the ledger knows what is left of them.
 PROFILE_LIMITS = "transactions.selectors.get_limits"
@@ -358,9 +371,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "FeeKind": ["transfer", "conversion"],
         "HealthStatus": ["ok", "degraded"],
         "KycStatus": "users.models.KycStatus",
         "SubmissionStatus": "users.models.SubmissionStatus",
+        "TransactionKind": "transactions.models.TransactionKind",
         "TransactionStatus": "transactions.models.TransactionStatus",
         "WalletStatus": "wallet.models.WalletStatus",
     },

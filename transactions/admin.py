@@ -1,8 +1,9 @@
-"""The ledger for operators: to read. Nothing in it can be changed, here or anywhere."""
+"""The ledger for operators: to read. Nothing in it can be changed, here or anywhere; rates are added."""
 
 from decimal import Decimal
-from typing import cast
+from typing import Any, ClassVar, cast
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
@@ -15,6 +16,7 @@ from fintech_core.admin import (
     reason_dialog,
     run_service,
 )
+from fintech_core.exceptions import InvalidInput
 from fintech_core.middleware import current_request_id
 from fintech_core.money import format_amount
 from transactions import services
@@ -22,8 +24,10 @@ from transactions.instructions import Request
 from transactions.models import (
     Checkpoint,
     CheckpointHead,
+    ExchangeRate,
     LedgerEntry,
     LedgerHalt,
+    Quote,
     Transaction,
     Verification,
 )
@@ -197,6 +201,66 @@ class VerificationAdmin(ReadOnlyAdmin):
     )
     list_filter = ("is_sound", "is_full")
     ordering = ("-id",)
+
+
+class RateForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new rate; the service behind it judges it and puts it on record."""
+
+    class Meta:
+        model = ExchangeRate
+        fields = ("base", "quote", "rate", "source")
+        help_texts: ClassVar = {
+            "base": "The first of the two codes in the alphabet.",
+            "rate": "So much of the quote currency is worth one of the base currency.",
+        }
+
+    operator: ClassVar[User | None] = None
+
+    def _post_clean(self) -> None:
+        if self.errors or self.operator is None:
+            return
+        try:
+            self.instance = services.add_rate(**self.cleaned_data, acting_user=self.operator)
+        except InvalidInput as refusal:
+            for field, texts in refusal.facts["errors"].items():
+                self.add_error(field, texts)
+
+
+@admin.register(ExchangeRate)
+class ExchangeRateAdmin(ReadOnlyAdmin):
+    """Rates are added, by those who hold ``transactions.add_exchangerate``; an old one stays."""
+
+    list_display = ("as_of", "base", "quote", "rate", "source")
+    list_filter = ("base", "quote", "source")
+    ordering = ("-as_of", "-id")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("transactions.add_exchangerate"))
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        if obj is not None:
+            return super().get_form(request, obj, change=change, **kwargs)
+        return type("RateForm", (RateForm,), {"operator": request.user})
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """The form's service has saved it."""
+
+
+@admin.register(Quote)
+class QuoteAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "owner", "paid", "bought", "rate", "expires_at", "transaction")
+    list_select_related = ("owner", "transaction")
+    ordering = ("-id",)
+
+    @admin.display(description="amount")
+    def paid(self, quote: Quote) -> str:
+        return _with_currency(quote.amount, quote.currency)
+
+    @admin.display(description="buys")
+    def bought(self, quote: Quote) -> str:
+        return _with_currency(quote.to_amount, quote.to_currency)
 
 
 def _with_currency(amount: Decimal, currency: str) -> str:

@@ -25,7 +25,7 @@ class WalletClosed(Decline):
 
 class CurrencyMismatch(Decline):
     code = "currency_mismatch"
-    title = "The wallets and the amount are not all of one currency."
+    title = "The currencies of the wallets and the amount do not allow this."
 
 
 class SelfTransfer(Decline):
@@ -69,6 +69,11 @@ class ReversalExceedsOriginal(Decline):
 
     code = "reversal_exceeds_original"
     title = "The reversal is more than what is left of the original."
+
+
+class QuoteExpired(Decline):
+    code = "quote_expired"
+    title = "The quote has run out; ask for another one."
 
 
 DECLINES: dict[str, type[Decline]] = {decline.code: decline for decline in Decline.__subclasses__()}
@@ -140,6 +145,32 @@ class InvalidTransactionState(DomainError):
     status: ClassVar[int] = 409
     code = "invalid_state"
     title = "This transaction does not allow that."
+
+
+class QuoteNotFound(DomainError):
+    """404: the caller has no such quote."""
+
+    status: ClassVar[int] = 404
+    code = "quote_not_found"
+    title = "There is no such quote."
+
+
+class QuoteUsed(DomainError):
+    """409: the quote already served another conversion."""
+
+    status: ClassVar[int] = 409
+    code = "quote_used"
+    title = "The quote was used; ask for another one."
+
+
+class RateUnavailable(DomainError):
+    """503: nobody says at the moment what the two currencies are worth."""
+
+    status: ClassVar[int] = 503
+    code = "rate_unavailable"
+    title = "There is no current rate for these currencies."
+    retryable = True
+    retry_after: ClassVar[int | None] = 60
 
 
 class IdempotencyKeyReused(DomainError):

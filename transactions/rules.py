@@ -17,6 +17,7 @@ from transactions.declines import (
     InsufficientFunds,
     KycRequired,
     LimitExceeded,
+    QuoteExpired,
     SelfTransfer,
     WalletClosed,
     WalletFrozen,
@@ -89,6 +90,23 @@ def require_pending(hold: HoldRecord | None, shown: str) -> HoldRecord:
     if hold.status != HoldStatus.OPEN:
         raise HoldNotPending(hold_status=SHOWN_STATUS[hold.status].value)
     return hold
+
+
+def decide_conversion(
+    *, source: Account, target: Account, amount: Decimal, to_amount: Decimal, is_expired: bool
+) -> None:
+    """Let an owner change ``amount``, its fee included, into ``to_amount`` of another currency.
+
+    Nothing is sent, so no identity check is needed and no limit counts but the largest balance of what
+    is bought. Order: wallet state, currency, the quote, funds, room.
+    """
+    require_open(source, target)
+    if source.currency == target.currency:
+        raise CurrencyMismatch
+    if is_expired:
+        raise QuoteExpired
+    _require_funds(source, amount)
+    require_room(target, to_amount)
 
 
 def require_open(*accounts: Account) -> None:

@@ -84,3 +84,9 @@ def _alone() -> Iterator[bool]:
         if got:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [_VERIFYING])
+
+
+@shared_task(name="transactions.prune_quotes")
+def prune_quotes_task() -> int:
+    """Forget quotes that ran out and served nothing."""
+    return services.prune_quotes()

@@ -19,6 +19,9 @@ urlpatterns = [
     path(
         "transactions/<uuid:transaction_id>/reverse/", views.ReverseView.as_view(), name="reverse"
     ),
+    path("transactions/quote/", views.QuoteView.as_view(), name="quote"),
+    path("transactions/convert/", views.ConversionView.as_view(), name="convert"),
+    path("fees/", views.FeeView.as_view(), name="fees"),
     path(
         "transactions/<uuid:transaction_id>/",
         views.TransactionView.as_view(),

@@ -50,6 +50,8 @@ class WalletAdmin(ReadOnlyAdmin):
         "status_reason",
         "money",
         "money_held",
+        "overdraft_limit",
+        "limits_wallet",
         "last_sequence",
         "spent_on",
         "spent_in_day",

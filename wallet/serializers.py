@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core.money import format_amount
+from fintech_core.money import AMOUNT_TEXT, format_amount
 from fintech_core.pagination import PageQueryMixin
 from fintech_core.serializers import QuerySerializer, StrictSerializer, TextField, UTCDateTimeField
 from wallet.models import Wallet, WalletStatus
@@ -23,6 +24,10 @@ class WalletSerializer(serializers.Serializer[Wallet]):
     status = serializers.ChoiceField(WalletStatus.choices)
     is_primary = serializers.SerializerMethodField()
     created_at = UTCDateTimeField()
+    # Only where one was ever set.
+    overdraft_limit = serializers.CharField(
+        required=False, help_text="How far below zero it may go."
+    )
 
     def get_balance(self, wallet: Wallet) -> str:
         return format_amount(wallet.balance, wallet.currency)
@@ -37,13 +42,42 @@ class WalletSerializer(serializers.Serializer[Wallet]):
         return wallet.user_id is not None
 
     def to_representation(self, instance: Wallet) -> dict[str, Any]:
-        return {**super().to_representation(instance), "id": str(instance.pk)}
+        told = {**super().to_representation(instance), "id": str(instance.pk)}
+        if instance.overdraft_limit is None:
+            del told["overdraft_limit"]
+        else:
+            told["overdraft_limit"] = format_amount(instance.overdraft_limit, instance.currency)
+        return told
 
 
 class RenameSerializer(StrictSerializer):
     """The one thing an owner may change."""
 
     name = TextField(min_length=1, max_length=60)
+
+
+class OpenSerializer(RenameSerializer):
+    """Another wallet: a pot, or the first of another currency."""
+
+    currency = TextField(max_length=3)
+
+
+@extend_schema_field({"type": "string", "pattern": f"^{AMOUNT_TEXT.pattern}$", "example": "100.00"})
+class LimitTextField(TextField):
+    """An amount's text, zero or more; its decimal places are judged where its currency is known."""
+
+    default_error_messages = {"invalid": 'Send a decimal string such as "100.00".'}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str) or not AMOUNT_TEXT.fullmatch(data):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class OverdraftSerializer(StrictSerializer):
+    """How far below zero a wallet may go."""
+
+    limit = LimitTextField(max_length=32)
 
 
 class ReasonSerializer(StrictSerializer):

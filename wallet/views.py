@@ -2,7 +2,9 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -11,10 +13,13 @@ from rest_framework.views import APIView
 
 from fintech_core.openapi import PROBLEMS
 from fintech_core.pagination import page_of, paginate
+from users.attempts import count_attempt
 from users.authentication import caller_of
 from wallet import selectors, services
 from wallet.models import Wallet
 from wallet.serializers import (
+    OpenSerializer,
+    OverdraftSerializer,
     ReasonSerializer,
     RenameSerializer,
     WalletPageQuery,
@@ -28,6 +33,14 @@ class MayFreezeWallets(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         user = caller_of(request)
         return user.is_staff and user.has_perm("wallet.freeze_wallet")
+
+
+class MaySetOverdrafts(BasePermission):
+    """Staff who hold ``wallet.set_overdraft``."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        user = caller_of(request)
+        return user.is_staff and user.has_perm("wallet.set_overdraft")
 
 
 @extend_schema(tags=["wallets"])
@@ -58,6 +71,25 @@ class WalletListView(APIView):
             represent=lambda wallets: [WalletSerializer(wallet).data for wallet in wallets],
         )
 
+    @extend_schema(
+        operation_id="wallet_open",
+        request=OpenSerializer,
+        responses={201: WalletSerializer, **PROBLEMS},
+    )
+    def post(self, request: Request) -> Response:
+        body = OpenSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        caller = caller_of(request)
+        # A closed wallet is kept for ever: nobody makes them without end.
+        count_attempt(
+            scope="wallet",
+            subject=str(caller.pk),
+            window=timedelta(days=1),
+            limit=settings.WALLETS_OPENED_PER_DAY,
+        )
+        wallet = services.open_wallet(owner=caller, **body.validated_data)
+        return Response(WalletSerializer(wallet).data, 201)
+
 
 @extend_schema(tags=["wallets"])
 class WalletView(APIView):
@@ -77,6 +109,24 @@ class WalletView(APIView):
             wallet_id=wallet_id, owner_id=caller_of(request).pk, name=body.validated_data["name"]
         )
         return self.get(request, wallet_id)
+
+
+@extend_schema(tags=["wallets: staff"])
+class OverdraftView(APIView):
+    """How far below zero a user's wallet may go."""
+
+    permission_classes = (MaySetOverdrafts,)
+
+    @extend_schema(request=OverdraftSerializer, responses={200: WalletSerializer, **PROBLEMS})
+    def patch(self, request: Request, wallet_id: uuid.UUID) -> Response:
+        body = OverdraftSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        wallet = services.set_overdraft(
+            wallet_id=wallet_id,
+            limit=body.validated_data["limit"],
+            acting_user=caller_of(request),
+        )
+        return Response(WalletSerializer(wallet).data)
 
 
 class StatusChangeView(APIView):

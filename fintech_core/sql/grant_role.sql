@@ -19,3 +19,7 @@ GRANT UPDATE (cleared_at, cleared_by_id, cleared_because) ON transactions_ledger
 -- What is evidence is appended to.
 REVOKE UPDATE, DELETE, TRUNCATE
     ON transactions_checkpoint, transactions_checkpointhead, transactions_verification FROM {role};
+-- What currencies were worth is never rewritten; of a quote, only which conversion used it is added.
+REVOKE UPDATE, DELETE, TRUNCATE ON transactions_exchangerate FROM {role};
+REVOKE UPDATE, TRUNCATE ON transactions_quote FROM {role};
+GRANT UPDATE (transaction_id) ON transactions_quote TO {role};

@@ -5,6 +5,12 @@ from transactions.models.checkpoints import (
     CheckpointHead,
     Verification,
 )
+from transactions.models.exchange import (
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    ExchangeRate,
+    Quote,
+)
 from transactions.models.ledger import (
     GIVES_BACK,
     SHOWN_STATUS,
@@ -18,11 +24,15 @@ from transactions.models.ledger import (
 
 __all__ = [
     "GIVES_BACK",
+    "HIGHEST_RATE",
+    "LOWEST_RATE",
     "SHOWN_STATUS",
     "Checkpoint",
     "CheckpointHead",
+    "ExchangeRate",
     "LedgerEntry",
     "LedgerHalt",
+    "Quote",
     "Transaction",
     "TransactionKind",
     "TransactionStatus",

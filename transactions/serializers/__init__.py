@@ -5,6 +5,16 @@ from transactions.serializers.balances import (
     BalanceSerializer,
     represent_open_hold,
 )
+from transactions.serializers.conversions import (
+    ConversionSerializer,
+    QuoteRequestSerializer,
+    QuoteSerializer,
+    represent_quote,
+)
+from transactions.serializers.fees import (
+    FeeQuery,
+    FeeSerializer,
+)
 from transactions.serializers.holds import (
     CaptureSerializer,
     HoldGroupSerializer,
@@ -36,9 +46,14 @@ __all__ = [
     "BatchAnswerSerializer",
     "BatchSerializer",
     "CaptureSerializer",
+    "ConversionSerializer",
     "EntryPageQuery",
     "EntrySerializer",
+    "FeeQuery",
+    "FeeSerializer",
     "HoldGroupSerializer",
+    "QuoteRequestSerializer",
+    "QuoteSerializer",
     "ReversalSerializer",
     "TransactionDetailSerializer",
     "TransactionListSerializer",
@@ -51,5 +66,6 @@ __all__ = [
     "answer_of_holds",
     "represent_entries",
     "represent_open_hold",
+    "represent_quote",
     "represent_transaction",
 ]

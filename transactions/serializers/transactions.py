@@ -46,6 +46,9 @@ class TransactionSerializer(serializers.Serializer[TransactionRecord]):
     posted_at = UTCDateTimeField(allow_null=True)
     expires_at = UTCDateTimeField(allow_null=True)
     balance_after = serializers.CharField(allow_null=True)
+    to_amount = serializers.CharField(required=False, help_text="What a conversion brings.")
+    to_currency = serializers.CharField(required=False)
+    rate = serializers.CharField(required=False, allow_null=True)
 
 
 class EntrySerializer(serializers.Serializer[LedgerEntry]):
@@ -91,13 +94,13 @@ def represent_transaction(
     """The transaction as one of its sides may see it: never the other side's balance.
 
     What it tells beyond its row is in ``record.facts``: as it was first told, or as it is now
-    (``selectors.current_records_of``).
+    (``selectors.current_records_of``). Where both wallets are the caller's, ``balance_after`` is the
+    source's.
     """
     told = (record.facts or {}) if record.status != TransactionStatus.DECLINED else {}
     nothing = format_amount(Decimal(0), record.currency)
-    balance = next(
-        (record.balances_after[pk] for pk in own_wallets if pk in record.balances_after), None
-    )
+    sides = (record.from_wallet_id, record.to_wallet_id)
+    balance = next((record.balances_after.get(pk) for pk in sides if pk in own_wallets), None)
 
     def text(amount: Decimal) -> str:
         return format_amount(amount, record.currency)
@@ -116,6 +119,7 @@ def represent_transaction(
         "from_user_email": record.from_user_email,
         "to_user_email": record.to_user_email,
         "fee": told.get("fee", text(record.fee)),
+        **_exchange_of(record),
         "parent": str(record.parent_id) if record.parent_id else None,
         "captured_amount": told.get("captured_amount", nothing),
         "reversed_amount": told.get("reversed_amount", nothing),
@@ -131,6 +135,17 @@ def represent_transaction(
 
 def _time_told(text: str | None) -> str | None:
     return format_time(datetime.datetime.fromisoformat(text)) if text else None
+
+
+def _exchange_of(record: TransactionRecord) -> dict[str, Any]:
+    """What a conversion brings, and at which rate; of any other transaction nothing."""
+    if record.to_amount is None:
+        return {}
+    return {
+        "to_amount": format_amount(record.to_amount, record.to_currency),
+        "to_currency": record.to_currency,
+        "rate": (record.facts or {}).get("rate"),
+    }
 
 
 def answer_of(outcome: Outcome, *, own_wallets: Sequence[uuid.UUID] | None = None) -> Answer:

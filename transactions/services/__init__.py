@@ -14,6 +14,13 @@ from transactions.instructions import (
 from transactions.services.checkpoints import (
     take_checkpoint,
 )
+from transactions.services.closing import (
+    close_wallet,
+)
+from transactions.services.conversions import (
+    ConversionInstruction,
+    convert,
+)
 from transactions.services.deposits import (
     deposit,
 )
@@ -32,6 +39,11 @@ from transactions.services.holds import (
     void_holds,
     void_request,
 )
+from transactions.services.quotes import (
+    add_rate,
+    prune_quotes,
+    quote_conversion,
+)
 from transactions.services.reversals import (
     reverse_transaction,
 )
@@ -46,12 +58,18 @@ from transactions.services.verification import (
 )
 
 __all__ = [
+    "ConversionInstruction",
+    "add_rate",
     "capture_hold",
     "capture_holds",
     "clear_halt",
+    "close_wallet",
+    "convert",
     "deposit",
     "expire_holds",
     "posting_group",
+    "prune_quotes",
+    "quote_conversion",
     "raise_halt",
     "reverse_transaction",
     "take_checkpoint",

@@ -61,7 +61,7 @@ class TransactionView(APIView):
     def get(self, request: Request, transaction_id: uuid.UUID) -> Response:
         record = selectors.get_transaction_of(caller_of(request), transaction_id)
         own = wallet_ids_of(caller_of(request))
-        entries = selectors.entries_of_transaction(record.id, wallet_ids=own)
+        entries = selectors.entries_of_transaction(record.id, wallet_ids=own).order_by("leg")
         return Response(
             {
                 **represent_transaction(record, own_wallets=own),

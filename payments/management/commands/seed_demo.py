@@ -1,6 +1,7 @@
 """``manage.py seed_demo``: the demo's users, with money that real postings put into their wallets."""
 
 import datetime
+import itertools
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,9 @@ from django.utils import timezone
 
 from fintech_core.money import Money
 from payments.services import record_deposit
+from transactions.limits import offered_currencies
+from transactions.models import ExchangeRate
+from transactions.services import add_rate
 from users.models import KycStatus, User
 
 USERS = (
@@ -19,6 +23,8 @@ USERS = (
 # Published with the demo, which refuses to run anywhere else.
 PASSWORD = "SecurePass123!"  # noqa: S105  # nosec B105
 ADMIN = ("admin@example.com", "AdminPass123!")
+# What one unit is worth in USD; not today's, but plausible.
+WORTH = {"EUR": "1.08", "GBP": "1.27", "JPY": "0.0066", "KWD": "3.25", "USD": "1"}
 OPENING_BALANCE = Money(Decimal("1000.00"), "USD")
 
 
@@ -42,7 +48,19 @@ class Command(BaseCommand):
                 reference=f"opening:{email}",
                 description="Opening balance of the demo",
             )
+        self._add_rates()
         self.stdout.write("Demo users are ready.")
+
+    def _add_rates(self) -> None:
+        """A rate for every pair of the offered currencies, unless there is one of today."""
+        yesterday = timezone.now() - datetime.timedelta(days=1)
+        offered = sorted(set(WORTH) & offered_currencies())
+        for base, quote in itertools.combinations(offered, 2):
+            if not ExchangeRate.objects.filter(
+                base=base, quote=quote, as_of__gt=yesterday
+            ).exists():
+                worth = Decimal(WORTH[base]) / Decimal(WORTH[quote])
+                add_rate(base=base, quote=quote, rate=round(worth, 6), source="demo")
 
     def _make_user(self, email: str, first_name: str, last_name: str, phone: str) -> User:
         now = timezone.now()
