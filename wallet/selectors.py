@@ -50,6 +50,11 @@ def get_primary_wallet(user: User) -> Wallet:
     return wallets_as_they_are().get(user_id=user.pk)
 
 
+def get_wallet(wallet_id: uuid.UUID) -> Wallet:
+    """A wallet by its id, for whoever may see any."""
+    return wallets_as_they_are().get(pk=wallet_id)
+
+
 def get_wallet_of(user: User, wallet_id: uuid.UUID) -> Wallet:
     """One of the user's own wallets. Raises ``NotFound`` for anybody else's."""
     wallet = list_wallets_of(user).filter(pk=wallet_id).first()

@@ -88,7 +88,7 @@ class WalletListView(APIView):
             limit=settings.WALLETS_OPENED_PER_DAY,
         )
         wallet = services.open_wallet(owner=caller, **body.validated_data)
-        return Response(WalletSerializer(wallet).data, 201)
+        return Response(WalletSerializer(selectors.get_wallet(wallet.pk)).data, 201)
 
 
 @extend_schema(tags=["wallets"])
@@ -121,12 +121,12 @@ class OverdraftView(APIView):
     def patch(self, request: Request, wallet_id: uuid.UUID) -> Response:
         body = OverdraftSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        wallet = services.set_overdraft(
+        services.set_overdraft(
             wallet_id=wallet_id,
             limit=body.validated_data["limit"],
             acting_user=caller_of(request),
         )
-        return Response(WalletSerializer(wallet).data)
+        return Response(WalletSerializer(selectors.get_wallet(wallet_id)).data)
 
 
 class StatusChangeView(APIView):
@@ -143,8 +143,7 @@ class StatusChangeView(APIView):
             acting_user=caller_of(request),
             reason=body.validated_data["reason"],
         )
-        wallet = selectors.wallets_as_they_are().get(pk=wallet_id)
-        return Response(WalletSerializer(wallet).data)
+        return Response(WalletSerializer(selectors.get_wallet(wallet_id)).data)
 
 
 _CHANGE = extend_schema(

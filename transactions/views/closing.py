@@ -11,6 +11,7 @@ from fintech_core.openapi import PROBLEMS
 from fintech_core.serializers import StrictSerializer
 from transactions import services
 from users.authentication import caller_of
+from wallet.selectors import get_wallet
 from wallet.serializers import WalletSerializer
 
 
@@ -23,5 +24,5 @@ class CloseWalletView(APIView):
     )
     def post(self, request: Request, wallet_id: uuid.UUID) -> Response:
         StrictSerializer(data=request.data or {}).is_valid(raise_exception=True)
-        wallet = services.close_wallet(wallet_id=wallet_id, owner_id=caller_of(request).pk)
-        return Response(WalletSerializer(wallet).data)
+        services.close_wallet(wallet_id=wallet_id, owner_id=caller_of(request).pk)
+        return Response(WalletSerializer(get_wallet(wallet_id)).data)
