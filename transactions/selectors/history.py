@@ -1,18 +1,20 @@
 """Reading transactions and entries. Nothing here locks or writes."""
 
+import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 
 from fintech_core.exceptions import NotFound
 from transactions.instructions import TransactionRecord
 from transactions.models import LedgerEntry, Transaction, TransactionStatus
+from transactions.selectors.balances import last_entry_before
 from users.models import User
 from wallet.models import Wallet
-from wallet.selectors import get_primary_wallet, get_wallet_of
+from wallet.selectors import list_wallets_of
 
 
 def records_by_key(
@@ -70,26 +72,47 @@ def records_of(rows: Sequence[Any]) -> list[TransactionRecord]:
     ]
 
 
-def list_transactions_of(
-    user: User, *, wallet_id: uuid.UUID | None = None
-) -> QuerySet[Transaction]:
-    """What the user sent and received. A transfer to the user that was declined is the payer's alone."""
-    own = [get_wallet_of(user, wallet_id).pk] if wallet_id else [get_primary_wallet(user).pk]
-    return transactions_with_parties().filter(
-        Q(from_wallet_id__in=own) | Q(to_wallet_id__in=own) & ~Q(status=TransactionStatus.DECLINED)
-    )
-
-
 def get_transaction_of(user: User, transaction_id: uuid.UUID) -> TransactionRecord:
     """One transaction by either side. Raises ``NotFound`` for anybody else."""
-    row = list_transactions_of(user).filter(pk=transaction_id).first()
-    if row is None:
+    row = transactions_with_parties().filter(pk=transaction_id).first()
+    own = set(list_wallets_of(user).values_list("pk", flat=True))
+    if row is None or not may_see(row, own):
         raise NotFound
     return records_of([row])[0]
 
 
-def list_entries_of(wallet: Wallet) -> QuerySet[LedgerEntry]:
-    """The wallet's entries, with their transaction and its parties."""
-    return LedgerEntry.objects.filter(wallet_id=wallet.pk).select_related(
+def may_see(row: Transaction, own_wallets: Collection[uuid.UUID]) -> bool:
+    """Whether the owner of these wallets is a side of it. A decline is the payer's alone."""
+    if row.from_wallet_id in own_wallets:
+        return True
+    return row.to_wallet_id in own_wallets and row.status != TransactionStatus.DECLINED
+
+
+def list_entries_of(
+    wallet: Wallet,
+    *,
+    since: datetime.datetime | None = None,
+    before: datetime.datetime | None = None,
+) -> QuerySet[LedgerEntry]:
+    """The wallet's entries of a span of time, with their transaction and its parties."""
+    entries = _entries_with_parties().filter(wallet_id=wallet.pk)
+    # Times never go back along a wallet's sequence: a span of time is one of sequences.
+    if since is not None:
+        entries = entries.filter(sequence__gt=last_entry_before(wallet, since)[0])
+    if before is not None:
+        entries = entries.filter(sequence__lte=last_entry_before(wallet, before)[0])
+    return entries
+
+
+def list_entries_of_transaction(
+    transaction_id: uuid.UUID, wallet_ids: Collection[uuid.UUID]
+) -> QuerySet[LedgerEntry]:
+    """What the transaction did to these wallets."""
+    entries = _entries_with_parties().filter(transaction_id=transaction_id, wallet__in=wallet_ids)
+    return entries.order_by("leg")
+
+
+def _entries_with_parties() -> QuerySet[LedgerEntry]:
+    return LedgerEntry.objects.select_related(
         "transaction__from_wallet__owner", "transaction__to_wallet__owner"
     )

@@ -3,12 +3,17 @@
 from transactions.serializers.balances import (
     BalanceQuery,
     BalanceSerializer,
+    represent_past_balance,
+)
+from transactions.serializers.history import EntryPageQuery, TransactionPageQuery
+from transactions.serializers.statements import (
+    StatementQuery,
+    StatementSerializer,
+    render_statement,
 )
 from transactions.serializers.transactions import (
-    EntryPageQuery,
     EntrySerializer,
     TransactionDetailSerializer,
-    TransactionPageQuery,
     TransactionSerializer,
     answer_of,
     represent_entries,
@@ -23,11 +28,15 @@ __all__ = [
     "BalanceSerializer",
     "EntryPageQuery",
     "EntrySerializer",
+    "StatementQuery",
+    "StatementSerializer",
     "TransactionDetailSerializer",
     "TransactionPageQuery",
     "TransactionSerializer",
     "TransferSerializer",
     "answer_of",
+    "render_statement",
     "represent_entries",
+    "represent_past_balance",
     "represent_transaction",
 ]

@@ -1,7 +1,7 @@
-"""Money moving over HTTP: a thin layer over ``transactions.services`` and ``transactions.selectors``."""
+"""Histories over HTTP: transactions of a user, entries of a wallet."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -10,9 +10,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from fintech_core.openapi import PROBLEMS
-from fintech_core.pagination import page_of, paginate, whole_number
+from fintech_core.pagination import Cursor, page_link, page_of, paginate, whole_number
 from transactions import selectors
+from transactions.instructions import TransactionRecord
 from transactions.models import Transaction
+from transactions.selectors import Place
 from transactions.serializers import (
     EntryPageQuery,
     EntrySerializer,
@@ -23,7 +25,8 @@ from transactions.serializers import (
     represent_transaction,
 )
 from users.authentication import caller_of
-from wallet.selectors import get_primary_wallet, get_wallet_of
+from users.models import User
+from wallet.selectors import get_wallet_of, list_wallets_of
 
 
 @extend_schema(tags=["transactions"])
@@ -36,18 +39,40 @@ class TransactionListView(APIView):
         responses={200: page_of(TransactionSerializer, "TransactionPage"), **PROBLEMS},
     )
     def get(self, request: Request) -> Response:
-        query = TransactionPageQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        values = query.validated_data
-        rows = selectors.list_transactions_of(caller_of(request), wallet_id=values.get("wallet"))
-        rows = rows.filter(**{name: values[name] for name in ("kind", "status") if name in values})
-        own = [get_primary_wallet(caller_of(request)).pk]
+        values = TransactionPageQuery.take(request.query_params)
+        cursor = Cursor.decode(values["cursor"], Place.parse) if "cursor" in values else None
+        user = caller_of(request)
+        page = selectors.list_history(
+            user,
+            TransactionPageQuery.filter_of(values),
+            place=cursor.key if cursor else None,
+            to_newer=cursor is not None and cursor.newer,
+            size=values["page_size"],
+        )
+        return Response(
+            {
+                "results": _represent(page.rows, own_wallets_of(user, values.get("wallet"))),
+                "next": page.older and page_link(request, Cursor(page.older)),
+                "previous": page.newer and page_link(request, Cursor(page.newer, newer=True)),
+            }
+        )
 
-        def represent(page: Sequence[Transaction]) -> list[Any]:
-            records = selectors.records_of(page)
-            return [represent_transaction(record, own_wallets=own) for record in records]
 
-        return paginate(rows, request, query=values, represent=represent)
+def own_wallets_of(user: User, wallet_id: uuid.UUID | None = None) -> list[uuid.UUID]:
+    """The wallets as whose owner the user looks at a history: one, or all."""
+    if wallet_id is not None:
+        return [wallet_id]
+    return list(list_wallets_of(user).values_list("pk", flat=True))
+
+
+def _represent(rows: Sequence[Transaction], own: Collection[uuid.UUID]) -> list[dict[str, Any]]:
+    return [_represent_one(record, own) for record in selectors.records_of(rows)]
+
+
+def _represent_one(record: TransactionRecord, own: Collection[uuid.UUID]) -> dict[str, Any]:
+    """With the balance of the own wallet; between two own ones, of that which paid."""
+    sides = [pk for pk in (record.from_wallet_id, record.to_wallet_id) if pk in own]
+    return represent_transaction(record, own_wallets=sides)
 
 
 @extend_schema(tags=["transactions"])
@@ -56,14 +81,12 @@ class TransactionView(APIView):
 
     @extend_schema(responses={200: TransactionDetailSerializer, **PROBLEMS})
     def get(self, request: Request, transaction_id: uuid.UUID) -> Response:
-        record = selectors.get_transaction_of(caller_of(request), transaction_id)
-        wallet = get_primary_wallet(caller_of(request))
-        entries = selectors.list_entries_of(wallet).filter(transaction_id=record.id)
+        user = caller_of(request)
+        record = selectors.get_transaction_of(user, transaction_id)
+        own = own_wallets_of(user)
+        entries = selectors.list_entries_of_transaction(record.id, own)
         return Response(
-            {
-                **represent_transaction(record, own_wallets=[wallet.pk]),
-                "entries": represent_entries(list(entries)),
-            }
+            {**_represent_one(record, own), "entries": represent_entries(list(entries))}
         )
 
 
@@ -76,13 +99,12 @@ class EntryListView(APIView):
         responses={200: page_of(EntrySerializer, "EntryPage"), **PROBLEMS},
     )
     def get(self, request: Request, wallet_id: uuid.UUID) -> Response:
-        query = EntryPageQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
+        values = EntryPageQuery.take(request.query_params)
         wallet = get_wallet_of(caller_of(request), wallet_id)
         return paginate(
-            selectors.list_entries_of(wallet),
+            selectors.list_entries_of(wallet, since=values.get("from"), before=values.get("to")),
             request,
-            query=query.validated_data,
+            query=values,
             key="sequence",
             parse_key=whole_number,
             represent=represent_entries,
