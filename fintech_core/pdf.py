@@ -37,13 +37,16 @@ def font() -> TTFont:
 
 
 def showable(text: str) -> str:
-    """The text on one line, with ``UNKNOWN`` for what the font lacks."""
+    """The text on one line, with ``UNKNOWN`` for what the font lacks.
+
+    So, too, for what is beyond the Basic Multilingual Plane, which ReportLab does not map back to text.
+    """
     glyphs = font().face.charToGlyph
     line = " ".join(text.split())
-    return "".join(char if ord(char) in glyphs else UNKNOWN for char in line)
+    return "".join(char if char <= "\uffff" and ord(char) in glyphs else UNKNOWN for char in line)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=128)
 def fitting(text: str, size: float, width: float) -> str:
     """As much of the text as fits into the width, with an ellipsis where some does not."""
     face = font()

@@ -89,10 +89,11 @@ class BufferedApplication:
             while (piece := await self._threads.start(partial(next, pieces, None))) is not None:
                 await _in_time(transport.send_bytes(bytes(piece)), SEND_SECONDS)
         except Exception as error:
-            # The status is sent already; what ends the answer's content is not.
+            # The status is sent already. What ends the content is not, and that tells.
             logger.warning("answer_broken_off", extra={"reason": type(error).__name__})
-            raise
         finally:
+            # It ends when nothing holds it any more: an error's frames would.
+            del transport
             await self._threads.start(response.close)
 
 

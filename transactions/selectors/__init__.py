@@ -18,6 +18,7 @@ from transactions.selectors.history import (
     records_of,
     transactions_with_parties,
 )
+from transactions.selectors.plans import in_index_order
 from transactions.selectors.statements import Statement, StatementLine, open_statement
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "get_limits",
     "get_past_balance",
     "get_transaction_of",
+    "in_index_order",
     "last_entry_before",
     "list_entries_of",
     "list_entries_of_transaction",

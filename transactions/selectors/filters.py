@@ -19,6 +19,7 @@ from django.db.models import Q, QuerySet
 
 from transactions.models import Transaction, TransactionStatus, reference_of
 from transactions.selectors.history import transactions_with_parties
+from transactions.selectors.plans import in_index_order
 from users.models import User
 from wallet.selectors import get_wallet_of, list_wallets_of
 
@@ -87,9 +88,10 @@ def list_history(
     """
     sides = [_beyond(side, place, to_newer) for side in history_of(user, wanted)]
     end = None
-    if any(_judged(wanted, side.counterparty) for side in sides):
-        end = _end_of_scan(sides, to_newer)
-    found = _places(sides, wanted, end, to_newer, size + 1)
+    with in_index_order():
+        if any(_judged(wanted, side.counterparty) for side in sides):
+            end = _end_of_scan(sides, to_newer)
+        found = _places(sides, wanted, end, to_newer, size + 1)
     is_cut = len(found) > size
     found = found[:size]
     last = found[-1] if is_cut else end
@@ -125,8 +127,8 @@ def history_of(user: User, wanted: HistoryFilter) -> list[Side]:
         scope &= Q(created_at__gte=wanted.since)
     if wanted.before is not None:
         scope &= Q(created_at__lt=wanted.before)
-    if wanted.text is not None and (identity := _named(wanted.text, own)) is not None:
-        scope &= Q(pk=identity)
+    if wanted.text is not None and (named := _named(wanted.text, own)) is not None:
+        scope &= Q(created_at=named.at, pk=named.id)
     transactions = Transaction.objects.filter(scope)
     sent = [Side(transactions.filter(from_wallet_id=pk), "to_wallet__owner") for pk in own]
     received = [
@@ -171,13 +173,14 @@ def _judged(wanted: HistoryFilter, counterparty: str) -> Q:
     return conditions
 
 
-def _named(text: str, own: Sequence[uuid.UUID]) -> uuid.UUID | None:
-    """The id of the own transaction that the text names in full, if there is one."""
+def _named(text: str, own: Sequence[uuid.UUID]) -> Place | None:
+    """Where the own transaction stands that the text names in full, if there is one."""
     identity = _identity(text)
     if identity is None:
         return None
     of_own = Q(from_wallet_id__in=own) | Q(to_wallet_id__in=own)
-    return identity if Transaction.objects.filter(of_own, pk=identity).exists() else None
+    key = Transaction.objects.filter(of_own, pk=identity).values_list("created_at", "pk").first()
+    return Place(*key) if key else None
 
 
 def _identity(text: str) -> uuid.UUID | None:

@@ -1,17 +1,24 @@
 """Statements of a wallet: where it stood, all that was posted to it, and where it stood then."""
 
 import datetime
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from django.db import InterfaceError, OperationalError, connection
+
+from fintech_core.sqlstates import is_connection_lost
 from transactions.models import LedgerEntry, reference_of
 from transactions.selectors.balances import last_entry_before
 from wallet.models import Wallet
 
 # Entries read at a time: what a statement of any length holds in memory.
 CHUNK = 500
+# A database that was away for so long does not break off a statement that is being sent.
+_RETRIES = 3
+_RETRY_SECONDS = 0.5
 
 _LINE = (
     "sequence",
@@ -72,21 +79,37 @@ class Statement:
         """The entries in order, read ``CHUNK`` at a time by their sequence."""
         after = self.opening_sequence
         while after < self.closing_sequence:
-            chunk = self._lines_after(after)
+            chunk = self._read_after(after)
             yield from chunk
             after = chunk[-1].sequence
 
+    def _read_after(self, sequence: int) -> list[StatementLine]:
+        """The next lines; a lost connection is made anew, since they are the same ever after."""
+        for _ in range(_RETRIES):
+            try:
+                return self._lines_after(sequence)
+            except (OperationalError, InterfaceError) as error:
+                if not is_connection_lost(error):
+                    raise
+                connection.close()
+                time.sleep(_RETRY_SECONDS)
+        return self._lines_after(sequence)
+
     def _lines_after(self, sequence: int) -> list[StatementLine]:
+        last = min(sequence + CHUNK, self.closing_sequence)
         rows = (
             LedgerEntry.objects.filter(
-                wallet_id=self.wallet.pk, sequence__gt=sequence, sequence__lte=self.closing_sequence
+                wallet_id=self.wallet.pk, sequence__gt=sequence, sequence__lte=last
             )
             .order_by("sequence")
-            .values_list(*_LINE)[:CHUNK]
+            .values_list(*_LINE)
         )
         return [
             StatementLine(
-                *row[:4],
+                sequence=row[0],
+                created_at=row[1],
+                kind=row[2],
+                transaction_id=row[3],
                 counterparty=row[9] if row[7] == self.wallet.pk else row[8],
                 description=row[4],
                 amount=row[5],

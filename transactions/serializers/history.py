@@ -45,7 +45,8 @@ class BoundField(serializers.Field[datetime.datetime, Any, str, Any]):
 
     def to_internal_value(self, data: Any) -> datetime.datetime:
         if isinstance(data, str) and len(data) > 10:
-            moment, length = self._moment.run_validation(data), datetime.timedelta(microseconds=1)
+            moment: datetime.datetime = self._moment.run_validation(data)
+            length = datetime.timedelta(microseconds=1)
         else:
             day = self._day.run_validation(data)
             moment = datetime.datetime.combine(day, datetime.time(), tzinfo=datetime.UTC)

@@ -1,4 +1,4 @@
-"""A statement on paper: A4 across, with the balances before and after and one running beside the entries."""
+"""A statement on paper: A4 across, with a running balance beside the entries."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ def _draw_row(document: PagedPDF, texts: tuple[str, ...], y: float) -> None:
 
 
 def _draw_frame(document: PagedPDF, statement: Statement, page: str) -> None:
-    """What stands on every page: whose statement of when, the balances, the columns' heads, the number."""
+    """What stands on every page: whose statement, of when, the balances, the columns, the number."""
     canvas, wallet = document.canvas, statement.wallet
     owner = wallet.owner
     name = f"{owner.first_name} {owner.last_name}".strip() if owner else wallet.purpose

@@ -101,11 +101,15 @@ class EntryListView(APIView):
     def get(self, request: Request, wallet_id: uuid.UUID) -> Response:
         values = EntryPageQuery.take(request.query_params)
         wallet = get_wallet_of(caller_of(request), wallet_id)
-        return paginate(
-            selectors.list_entries_of(wallet, since=values.get("from"), before=values.get("to")),
-            request,
-            query=values,
-            key="sequence",
-            parse_key=whole_number,
-            represent=represent_entries,
+        entries = selectors.list_entries_of(
+            wallet, since=values.get("from"), before=values.get("to")
         )
+        with selectors.in_index_order():
+            return paginate(
+                entries,
+                request,
+                query=values,
+                key="sequence",
+                parse_key=whole_number,
+                represent=represent_entries,
+            )
