@@ -1,6 +1,6 @@
 """Reading along an index whatever the planner believes.
 
-It guesses from statistics, which are old or missing where a wallet has grown fast: it then takes a million
+It guesses from statistics, which are old or missing where a wallet grew fast: it then takes a million
 transactions for some hundred, and sorts them all for the first fifty.
 """
 
