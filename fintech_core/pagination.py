@@ -88,9 +88,9 @@ def paginate(
     rows, has_newer, has_older = _page(queryset, cursor, size, key)
     links: dict[str, str | None] = {"next": None, "previous": None}
     if rows and has_older:
-        links["next"] = _link(request, Cursor(getattr(rows[-1], key)))
+        links["next"] = page_link(request, Cursor(getattr(rows[-1], key)))
     if rows and has_newer:
-        links["previous"] = _link(request, Cursor(getattr(rows[0], key), newer=True))
+        links["previous"] = page_link(request, Cursor(getattr(rows[0], key), newer=True))
     return Response({"results": represent(rows), **links})
 
 
@@ -106,7 +106,8 @@ def _page(
     return rows[:size], cursor is not None, len(rows) > size
 
 
-def _link(request: Request, cursor: Cursor) -> str:
+def page_link(request: Request, cursor: Cursor) -> str:
+    """The URL of the same list at another place."""
     parameters = request.query_params.copy()
     parameters["cursor"] = cursor.encode()
     return request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}")

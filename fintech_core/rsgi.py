@@ -7,10 +7,11 @@ sender costs a socket and a little memory. This speaks RSGI, Granian's own proto
 
 import asyncio
 import io
+import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,8 @@ from django.http.response import HttpResponseBase
 
 from fintech_core.middleware import log_request, request_id_for
 from fintech_core.wsgi import application as wsgi_application
+
+logger = logging.getLogger(__name__)
 
 # A body has this long to arrive, and is never larger than the largest that any view takes.
 BODY_SECONDS = 10.0
@@ -62,8 +65,7 @@ class BufferedApplication:
         elif answer.pieces is None:
             protocol.response_bytes(answer.status, answer.headers, answer.content)
         else:
-            loop = asyncio.get_running_loop()
-            await self._threads.start(partial(_stream, protocol, answer, loop))
+            await self._stream(protocol, answer, answer.pieces)
 
     async def _answer(self, environ: dict[str, Any]) -> "_Answer | None":
         """What the application answers, or None where it has not in time."""
@@ -74,6 +76,25 @@ class BufferedApplication:
         finally:
             timer.cancel()
         return answer
+
+    async def _stream(self, protocol: Any, answer: "_Answer", response: HttpResponseBase) -> None:
+        """Send a long answer piece by piece, no faster than the client takes it.
+
+        A thread is held only while it makes a piece: a slow reader costs a socket and one piece's
+        memory. Each piece is taken in time, or the rest is not made; so, too, when the client leaves.
+        """
+        transport = protocol.response_stream(answer.status, answer.headers)
+        pieces = iter(response)
+        try:
+            while (piece := await self._threads.start(partial(next, pieces, None))) is not None:
+                await _in_time(transport.send_bytes(bytes(piece)), SEND_SECONDS)
+        except Exception as error:
+            # The status is sent already. What ends the content is not, and that tells.
+            logger.warning("answer_broken_off", extra={"reason": type(error).__name__})
+        finally:
+            # It ends when nothing holds it any more: an error's frames would.
+            del transport
+            await self._threads.start(response.close)
 
 
 class Threads:
@@ -111,6 +132,21 @@ class Threads:
             with suppress(RuntimeError):  # The loop is closed: the process is about to end.
                 future.get_loop().call_soon_threadsafe(_settle, future, result)
             del work, future, result
+
+
+async def _in_time(sending: Awaitable[object], seconds: float) -> None:
+    """Wait for it; raises ``TimeoutError`` when it takes longer."""
+
+    async def send() -> None:
+        await sending
+
+    # wait() needs no task of its own to be cancelled in, which Granian's scheduler does not give.
+    sent = asyncio.ensure_future(send())
+    await asyncio.wait({sent}, timeout=seconds)
+    if not sent.done():
+        sent.cancel()
+        raise TimeoutError
+    sent.result()
 
 
 def _settle(future: "asyncio.Future[Any]", result: object) -> None:
@@ -226,28 +262,13 @@ def _run(environ: dict[str, Any]) -> _Answer:
 
     response = wsgi_application(environ, start_response)
     [(line, headers)] = started
-    if response.streaming:
+    if response.streaming and environ["REQUEST_METHOD"] != "HEAD":
         return _Answer(int(line[:3]), headers, b"", response)
     try:
         content = b"" if environ["REQUEST_METHOD"] == "HEAD" else b"".join(response)
     finally:
         response.close()
     return _Answer(int(line[:3]), headers, content, None)
-
-
-def _stream(protocol: Any, answer: _Answer, loop: asyncio.AbstractEventLoop) -> None:
-    """Send a long answer piece by piece, no faster than the client takes it."""
-    transport = protocol.response_stream(answer.status, answer.headers)
-    assert answer.pieces is not None  # noqa: S101  # nosec B101 - the caller looked
-
-    async def send(piece: bytes) -> None:
-        await transport.send_bytes(piece)
-
-    try:
-        for piece in answer.pieces:
-            asyncio.run_coroutine_threadsafe(send(bytes(piece)), loop).result(SEND_SECONDS)
-    finally:
-        answer.pieces.close()
 
 
 application = BufferedApplication(settings.WEB_THREADS)

@@ -8,4 +8,9 @@ urlpatterns = [
     path("wallets/<uuid:wallet_id>/balance/", views.BalanceView.as_view(), name="wallet-balance"),
     path("wallets/<uuid:wallet_id>/entries/", views.EntryListView.as_view(), name="wallet-entries"),
     path("wallets/<uuid:wallet_id>/close/", views.CloseWalletView.as_view(), name="wallet-close"),
+    path(
+        "wallets/<uuid:wallet_id>/statement/",
+        views.StatementView.as_view(),
+        name="wallet-statement",
+    ),
 ]

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 
 from fintech_core import rsgi
 
@@ -31,6 +31,8 @@ class Exchange:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.content = b""
+        self.seconds_a_piece = 0.0
+        self.leaves_after: int | None = None
 
     def __call__(self) -> "asyncio.Future[bytes]":
         reading: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -43,6 +45,16 @@ class Exchange:
     def response_bytes(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
         assert not self.status, "answered twice"
         self.status, self.headers, self.content = status, dict(headers), content
+
+    def response_stream(self, status: int, headers: list[tuple[str, str]]) -> "Exchange":
+        self.status, self.headers = status, dict(headers)
+        return self
+
+    async def send_bytes(self, piece: bytes) -> None:
+        await asyncio.sleep(self.seconds_a_piece)
+        if self.leaves_after is not None and len(self.content) >= self.leaves_after:
+            raise ConnectionError
+        self.content += piece
 
     @property
     def code(self) -> str:
@@ -174,3 +186,68 @@ def test_a_thread_survives_what_its_work_raises(applied: list[Any]) -> None:
 
     asyncio.run(both())
     assert good[1].status == 200
+
+
+@pytest.fixture
+def streamed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """In the application's place: streams as many pieces as its body says; notes when it ends."""
+    ended: list[str] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> StreamingHttpResponse:
+        count = int(environ["wsgi.input"].read() or 0)
+
+        def pieces() -> Any:
+            try:
+                for number in range(count):
+                    if number == 5:
+                        raise RuntimeError("fails")
+                    yield b"x"
+                ended.append("whole")
+            except GeneratorExit:
+                ended.append("left")
+                raise
+
+        start_response("200 OK", [("content-type", "text/plain")])
+        return StreamingHttpResponse(pieces())
+
+    monkeypatch.setattr(rsgi, "wsgi_application", application)
+    return ended
+
+
+def test_slow_readers_of_long_answers_hold_no_thread(
+    streamed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Longer than an answer may take to begin; it makes progress all the while.
+    monkeypatch.setattr(rsgi, "ANSWER_SECONDS", 0.2)
+    slow = [sent(b"4") for _ in range(10)]
+    for _, exchange in slow:
+        exchange.seconds_a_piece = 0.1
+    assert serve(*slow, threads=1) < 1
+    assert {exchange.content for _, exchange in slow} == {b"xxxx"}
+    assert streamed == ["whole"] * 10
+
+
+def test_a_client_that_takes_nothing_or_leaves_ends_what_is_made_for_it(
+    streamed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rsgi, "SEND_SECONDS", 0.1)
+    still, gone = sent(b"4"), sent(b"4")
+    still[1].seconds_a_piece, gone[1].leaves_after = 5, 2
+    assert serve(still, gone) < 2
+    assert (still[1].content, gone[1].content) == (b"", b"xx")
+    assert streamed == ["left"] * 2
+
+
+def test_a_long_answer_that_fails_ends_where_it_failed(
+    streamed: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    request = sent(b"9")
+    serve(request)
+    assert request[1].content == b"xxxxx"
+    assert [record.message for record in caplog.records] == ["answer_broken_off"]
+
+
+def test_a_head_request_streams_nothing(streamed: list[str]) -> None:
+    exchange = Exchange(b"4")
+    serve((Scope(method="HEAD", content_length="1"), exchange))
+    assert (exchange.status, exchange.content) == (200, b"")

@@ -150,8 +150,16 @@ class Transaction(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["from_wallet", "id"], name="transaction_by_source"),
-            models.Index(fields=["to_wallet", "id"], name="transaction_by_target"),
+            # A history, newest first. A decline is the payer's alone, and nobody can fill another's list
+            # with declines.
+            models.Index(
+                fields=["from_wallet", "created_at", "id"], name="sent_by_wallet_and_time"
+            ),
+            models.Index(
+                fields=["to_wallet", "created_at", "id"],
+                condition=~Q(status="declined"),
+                name="received_by_wallet_and_time",
+            ),
             models.Index(
                 fields=["parent", "id"],
                 condition=Q(parent__isnull=False),

@@ -3,19 +3,27 @@
 from transactions.selectors.balances import (
     Balance,
     OpenHold,
+    PastBalance,
     get_balance,
     get_limits,
+    get_past_balance,
+    last_entry_before,
 )
 from transactions.selectors.books import (
     list_violations,
     reconcile,
+)
+from transactions.selectors.filters import (
+    HistoryFilter,
+    HistoryPage,
+    Place,
+    list_history,
 )
 from transactions.selectors.history import (
     current_records_of,
     entries_of_transaction,
     get_transaction_of,
     list_entries_of,
-    list_transactions_of,
     records_by_key,
     records_of,
     transactions_by_id,
@@ -25,6 +33,14 @@ from transactions.selectors.holds import (
     facts_of_hold,
     list_overdue_wallets,
     reversed_amounts,
+)
+from transactions.selectors.plans import (
+    in_index_order,
+)
+from transactions.selectors.statements import (
+    Statement,
+    StatementLine,
+    open_statement,
 )
 from transactions.selectors.verification import (
     Extent,
@@ -41,8 +57,14 @@ from transactions.selectors.verification import (
 __all__ = [
     "Balance",
     "Extent",
+    "HistoryFilter",
+    "HistoryPage",
     "OpenHold",
+    "PastBalance",
+    "Place",
     "Progress",
+    "Statement",
+    "StatementLine",
     "Violation",
     "are_postings_halted",
     "current_records_of",
@@ -51,14 +73,18 @@ __all__ = [
     "find_violations",
     "get_balance",
     "get_limits",
+    "get_past_balance",
     "get_transaction_of",
+    "in_index_order",
+    "last_entry_before",
     "last_verified_checkpoint",
     "list_entries_of",
+    "list_history",
     "list_overdue_wallets",
-    "list_transactions_of",
     "list_violations",
     "log_lines",
     "number_of",
+    "open_statement",
     "reconcile",
     "records_by_key",
     "records_of",

@@ -1,20 +1,21 @@
 """Reading transactions and entries. Nothing here locks or writes."""
 
+import datetime
 import uuid
 from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import F, QuerySet
 
 from fintech_core.exceptions import NotFound
 from transactions.instructions import TransactionRecord
 from transactions.models import LedgerEntry, Transaction, TransactionStatus
+from transactions.selectors.balances import last_entry_before
 from transactions.selectors.holds import current_facts
 from users.models import User
-from wallet.models import Hold, HoldStatus, Wallet
-from wallet.selectors import get_wallet_of, wallet_ids_of
+from wallet.models import Wallet
+from wallet.selectors import wallet_ids_of
 
 
 def records_by_key(
@@ -88,64 +89,46 @@ def transactions_by_id(transaction_ids: Collection[uuid.UUID]) -> dict[uuid.UUID
     return rows.in_bulk(list(transaction_ids))
 
 
-def list_transactions_of(
-    user: User, *, wallet_id: uuid.UUID | None = None, status: str | None = None
-) -> QuerySet[Transaction]:
-    """What the user, or one own wallet, sent and received.
-
-    What was declined is shown to who asked for it, and to nobody else. What ended a hold without moving
-    money is no line of its own: it shows in the hold. ``status`` is that which is shown.
-    """
-    own = [get_wallet_of(user, wallet_id).pk] if wallet_id else wallet_ids_of(user)
-    rows = transactions_with_parties().filter(
-        Q(from_wallet_id__in=own) | Q(to_wallet_id__in=own),
-        ~Q(status=TransactionStatus.DECLINED) | Q(initiated_by_id=user.pk),
-        status__in=_LISTED,
-    )
-    return rows if status is None else _with_shown_status(rows, status)
-
-
-_LISTED = (TransactionStatus.POSTED, TransactionStatus.PENDING, TransactionStatus.DECLINED)
-
-
-def _with_shown_status(rows: QuerySet[Transaction], status: str) -> QuerySet[Transaction]:
-    """Those that are shown with the status now; each hold is looked up by its key."""
-    if status == TransactionStatus.DECLINED:
-        return rows.filter(status=status)
-    running = Q(status=HoldStatus.OPEN, expires_at__gt=Now())
-    overdue = Q(status=HoldStatus.OPEN, expires_at__lte=Now())
-    became = {
-        TransactionStatus.POSTED: Q(status=HoldStatus.CAPTURED),
-        TransactionStatus.PENDING: running,
-        TransactionStatus.VOIDED: Q(status=HoldStatus.VOIDED),
-        TransactionStatus.EXPIRED: Q(status=HoldStatus.EXPIRED) | overdue,
-    }[TransactionStatus(status)]
-    held = Q(status=TransactionStatus.PENDING) & Exists(
-        Hold.objects.filter(became, pk=OuterRef("pk"))
-    )
-    if status == TransactionStatus.POSTED:
-        return rows.filter(Q(status=TransactionStatus.POSTED) | held)
-    return rows.filter(held)
-
-
 def get_transaction_of(user: User, transaction_id: uuid.UUID) -> TransactionRecord:
     """One transaction by either side, as it is now. Raises ``NotFound`` for anybody else."""
-    row = list_transactions_of(user).filter(pk=transaction_id).first()
-    if row is None:
+    row = transactions_with_parties().filter(pk=transaction_id).first()
+    if row is None or not may_see(row, user):
         raise NotFound
     return current_records_of([row])[0]
 
 
-def list_entries_of(wallet: Wallet) -> QuerySet[LedgerEntry]:
-    """The wallet's entries, with their transaction and its parties."""
-    return _entries_with_parties().filter(wallet_id=wallet.pk)
+def may_see(row: Transaction, user: User) -> bool:
+    """Whether the user is a side of it. A decline is shown to who asked for it, and to nobody else; what
+    ended a hold without moving money shows in the hold."""
+    if row.status in {TransactionStatus.VOIDED, TransactionStatus.EXPIRED}:
+        return False
+    if row.status == TransactionStatus.DECLINED and row.initiated_by_id != user.pk:
+        return False
+    return not {row.from_wallet_id, row.to_wallet_id}.isdisjoint(wallet_ids_of(user))
+
+
+def list_entries_of(
+    wallet: Wallet,
+    *,
+    since: datetime.datetime | None = None,
+    before: datetime.datetime | None = None,
+) -> QuerySet[LedgerEntry]:
+    """The wallet's entries of a span of time, with their transaction and its parties."""
+    entries = _entries_with_parties().filter(wallet_id=wallet.pk)
+    # Times never go back along a wallet's sequence: a span of time is one of sequences.
+    if since is not None:
+        entries = entries.filter(sequence__gt=last_entry_before(wallet, since)[0])
+    if before is not None:
+        entries = entries.filter(sequence__lte=last_entry_before(wallet, before)[0])
+    return entries
 
 
 def entries_of_transaction(
-    transaction_id: uuid.UUID, *, wallet_ids: Sequence[uuid.UUID]
+    transaction_id: uuid.UUID, *, wallet_ids: Collection[uuid.UUID]
 ) -> QuerySet[LedgerEntry]:
     """What the transaction did to these wallets."""
-    return _entries_with_parties().filter(transaction_id=transaction_id, wallet_id__in=wallet_ids)
+    entries = _entries_with_parties().filter(transaction_id=transaction_id, wallet__in=wallet_ids)
+    return entries.order_by("leg")
 
 
 def _entries_with_parties() -> QuerySet[LedgerEntry]:

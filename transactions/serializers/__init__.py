@@ -4,6 +4,7 @@ from transactions.serializers.balances import (
     BalanceQuery,
     BalanceSerializer,
     represent_open_hold,
+    represent_past_balance,
 )
 from transactions.serializers.conversions import (
     ConversionSerializer,
@@ -15,18 +16,25 @@ from transactions.serializers.fees import (
     FeeQuery,
     FeeSerializer,
 )
+from transactions.serializers.history import (
+    EntryPageQuery,
+    TransactionPageQuery,
+)
 from transactions.serializers.holds import (
     CaptureSerializer,
     HoldGroupSerializer,
     ReversalSerializer,
     VoidSerializer,
 )
+from transactions.serializers.statements import (
+    StatementQuery,
+    StatementSerializer,
+    render_statement,
+)
 from transactions.serializers.transactions import (
-    EntryPageQuery,
     EntrySerializer,
     TransactionDetailSerializer,
     TransactionListSerializer,
-    TransactionPageQuery,
     TransactionSerializer,
     answer_of,
     answer_of_hold,
@@ -55,6 +63,8 @@ __all__ = [
     "QuoteRequestSerializer",
     "QuoteSerializer",
     "ReversalSerializer",
+    "StatementQuery",
+    "StatementSerializer",
     "TransactionDetailSerializer",
     "TransactionListSerializer",
     "TransactionPageQuery",
@@ -64,8 +74,10 @@ __all__ = [
     "answer_of",
     "answer_of_hold",
     "answer_of_holds",
+    "render_statement",
     "represent_entries",
     "represent_open_hold",
+    "represent_past_balance",
     "represent_quote",
     "represent_transaction",
 ]

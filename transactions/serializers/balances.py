@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from fintech_core.money import format_amount
 from fintech_core.serializers import QuerySerializer, TimeField, UTCDateTimeField, format_time
-from transactions.selectors import OpenHold
+from transactions.selectors import OpenHold, PastBalance
 
 
 class OpenHoldSerializer(serializers.Serializer[Any]):
@@ -27,17 +27,18 @@ class BalanceSerializer(serializers.Serializer[Any]):
 
     currency = serializers.CharField()
     balance = serializers.CharField()
-    held = serializers.CharField()
-    available = serializers.CharField()
+    held = serializers.CharField(allow_null=True, help_text="Null at a past moment.")
+    available = serializers.CharField(allow_null=True, help_text="Null at a past moment.")
     holds = OpenHoldSerializer(
         many=True,
-        help_text="Open holds of the wallet, the first 200 to expire; of now, not of a past moment.",
+        allow_null=True,
+        help_text="Open holds of the wallet, the first 200 to expire. Null at a past moment.",
     )
     as_of_sequence = serializers.IntegerField()
 
 
 class BalanceQuery(QuerySerializer):
-    """Query parameters of a balance: ``at`` asks for a past moment."""
+    """Query parameters of a balance: ``at`` asks for a past moment; one that is not yet is now."""
 
     at = TimeField(required=False)
 
@@ -53,4 +54,16 @@ def represent_open_hold(hold: OpenHold, currency: str) -> dict[str, Any]:
         "to_user_email": hold.to_user_email,
         "created_at": format_time(hold.created_at),
         "expires_at": format_time(hold.expires_at),
+    }
+
+
+def represent_past_balance(seen: PastBalance) -> dict[str, Any]:
+    """A balance as it was; what was held of it is known of the present alone."""
+    return {
+        "currency": seen.currency,
+        "balance": format_amount(seen.balance, seen.currency),
+        "held": None,
+        "available": None,
+        "holds": None,
+        "as_of_sequence": seen.as_of_sequence,
     }

@@ -9,14 +9,8 @@ from typing import Any
 from rest_framework import serializers
 
 from fintech_core.money import format_amount
-from fintech_core.pagination import PageQueryMixin
 from fintech_core.problems import problem_of
-from fintech_core.serializers import (
-    CanonicalUUIDField,
-    QuerySerializer,
-    UTCDateTimeField,
-    format_time,
-)
+from fintech_core.serializers import UTCDateTimeField, format_time
 from transactions.idempotency import Answer
 from transactions.instructions import HoldOutcome, Outcome, TransactionRecord
 from transactions.models import LedgerEntry, TransactionKind, TransactionStatus, reference_of
@@ -74,18 +68,6 @@ class TransactionDetailSerializer(TransactionSerializer):
     """A transaction with the caller's own entries."""
 
     entries = EntrySerializer(many=True)
-
-
-class EntryPageQuery(PageQueryMixin, QuerySerializer):
-    """Query parameters of a wallet's entries."""
-
-
-class TransactionPageQuery(PageQueryMixin, QuerySerializer):
-    """Query parameters of the history."""
-
-    kind = serializers.ChoiceField(TransactionKind.choices, required=False)
-    status = serializers.ChoiceField(TransactionStatus.choices, required=False)
-    wallet = CanonicalUUIDField(required=False)
 
 
 def represent_transaction(

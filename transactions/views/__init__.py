@@ -30,6 +30,9 @@ from transactions.views.holds import (
 from transactions.views.reversals import (
     ReverseView,
 )
+from transactions.views.statements import (
+    StatementView,
+)
 from transactions.views.transfers import (
     TransferView,
 )
@@ -46,6 +49,7 @@ __all__ = [
     "GroupVoidView",
     "QuoteView",
     "ReverseView",
+    "StatementView",
     "TransactionListView",
     "TransactionView",
     "TransferView",

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,6 +15,7 @@ from transactions.serializers import (
     BalanceQuery,
     BalanceSerializer,
     represent_open_hold,
+    represent_past_balance,
 )
 from users.authentication import caller_of
 from wallet.selectors import get_wallet_of
@@ -28,7 +30,10 @@ class BalanceView(APIView):
         query = BalanceQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         wallet = get_wallet_of(caller_of(request), wallet_id)
-        seen = selectors.get_balance(wallet, at=query.validated_data.get("at"))
+        at = query.validated_data.get("at")
+        if at is not None and at < timezone.now():
+            return Response(represent_past_balance(selectors.get_past_balance(wallet, at)))
+        seen = selectors.get_balance(wallet.pk)
         return Response(
             {
                 "currency": seen.currency,

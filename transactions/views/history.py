@@ -1,4 +1,4 @@
-"""Money moving over HTTP: a thin layer over ``transactions.services`` and ``transactions.selectors``."""
+"""Histories over HTTP: transactions of a user, entries of a wallet."""
 
 import uuid
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from fintech_core.openapi import PROBLEMS
-from fintech_core.pagination import page_of, paginate, whole_number
+from fintech_core.pagination import Cursor, page_link, page_of, paginate, whole_number
 from transactions import selectors
 from transactions.models import Transaction
+from transactions.selectors import Place
 from transactions.serializers import (
     EntryPageQuery,
     EntrySerializer,
@@ -23,6 +24,7 @@ from transactions.serializers import (
     represent_transaction,
 )
 from users.authentication import caller_of
+from users.models import User
 from wallet.selectors import get_wallet_of, wallet_ids_of
 
 
@@ -36,21 +38,35 @@ class TransactionListView(APIView):
         responses={200: page_of(TransactionSerializer, "TransactionPage"), **PROBLEMS},
     )
     def get(self, request: Request) -> Response:
-        query = TransactionPageQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        values = query.validated_data
-        rows = selectors.list_transactions_of(
-            caller_of(request), wallet_id=values.get("wallet"), status=values.get("status")
+        values = TransactionPageQuery.take(request.query_params)
+        cursor = Cursor.decode(values["cursor"], Place.parse) if "cursor" in values else None
+        user = caller_of(request)
+        page = selectors.list_history(
+            user,
+            TransactionPageQuery.filter_of(values),
+            place=cursor.key if cursor else None,
+            to_newer=cursor is not None and cursor.newer,
+            size=values["page_size"],
         )
-        if "kind" in values:
-            rows = rows.filter(kind=values["kind"])
-        own = wallet_ids_of(caller_of(request))
+        return Response(
+            {
+                "results": _represent(page.rows, own_wallets_of(user, values.get("wallet"))),
+                "next": page.older and page_link(request, Cursor(page.older)),
+                "previous": page.newer and page_link(request, Cursor(page.newer, newer=True)),
+            }
+        )
 
-        def represent(page: Sequence[Transaction]) -> list[Any]:
-            records = selectors.current_records_of(page)
-            return [represent_transaction(record, own_wallets=own) for record in records]
 
-        return paginate(rows, request, query=values, represent=represent)
+def own_wallets_of(user: User, wallet_id: uuid.UUID | None = None) -> list[uuid.UUID]:
+    """The wallets as whose owner the user looks at a history: one, or all."""
+    if wallet_id is not None:
+        return [wallet_id]
+    return wallet_ids_of(user)
+
+
+def _represent(rows: Sequence[Transaction], own: Sequence[uuid.UUID]) -> list[dict[str, Any]]:
+    records = selectors.current_records_of(rows)
+    return [represent_transaction(record, own_wallets=own) for record in records]
 
 
 @extend_schema(tags=["transactions"])
@@ -59,9 +75,10 @@ class TransactionView(APIView):
 
     @extend_schema(responses={200: TransactionDetailSerializer, **PROBLEMS})
     def get(self, request: Request, transaction_id: uuid.UUID) -> Response:
-        record = selectors.get_transaction_of(caller_of(request), transaction_id)
-        own = wallet_ids_of(caller_of(request))
-        entries = selectors.entries_of_transaction(record.id, wallet_ids=own).order_by("leg")
+        user = caller_of(request)
+        record = selectors.get_transaction_of(user, transaction_id)
+        own = own_wallets_of(user)
+        entries = selectors.entries_of_transaction(record.id, wallet_ids=own)
         return Response(
             {
                 **represent_transaction(record, own_wallets=own),
@@ -79,14 +96,17 @@ class EntryListView(APIView):
         responses={200: page_of(EntrySerializer, "EntryPage"), **PROBLEMS},
     )
     def get(self, request: Request, wallet_id: uuid.UUID) -> Response:
-        query = EntryPageQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
+        values = EntryPageQuery.take(request.query_params)
         wallet = get_wallet_of(caller_of(request), wallet_id)
-        return paginate(
-            selectors.list_entries_of(wallet),
-            request,
-            query=query.validated_data,
-            key="sequence",
-            parse_key=whole_number,
-            represent=represent_entries,
+        entries = selectors.list_entries_of(
+            wallet, since=values.get("from"), before=values.get("to")
         )
+        with selectors.in_index_order():
+            return paginate(
+                entries,
+                request,
+                query=values,
+                key="sequence",
+                parse_key=whole_number,
+                represent=represent_entries,
+            )
