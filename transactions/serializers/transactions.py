@@ -2,7 +2,7 @@
 
 import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -71,7 +71,7 @@ class TransactionDetailSerializer(TransactionSerializer):
 
 
 def represent_transaction(
-    record: TransactionRecord, *, own_wallets: Sequence[uuid.UUID]
+    record: TransactionRecord, *, own_wallets: Collection[uuid.UUID]
 ) -> dict[str, Any]:
     """The transaction as one of its sides may see it: never the other side's balance.
 
@@ -81,8 +81,6 @@ def represent_transaction(
     """
     told = (record.facts or {}) if record.status != TransactionStatus.DECLINED else {}
     nothing = format_amount(Decimal(0), record.currency)
-    sides = (record.from_wallet_id, record.to_wallet_id)
-    balance = next((record.balances_after.get(pk) for pk in sides if pk in own_wallets), None)
 
     def text(amount: Decimal) -> str:
         return format_amount(amount, record.currency)
@@ -111,8 +109,21 @@ def represent_transaction(
         "decline_code": record.decline_code or None,
         "created_at": created_at,
         "posted_at": _time_told(told.get("posted_at")) or posted_at,
-        "balance_after": None if balance is None else text(balance),
+        "balance_after": _balance_after(record, own_wallets),
     }
+
+
+def _balance_after(record: TransactionRecord, own_wallets: Collection[uuid.UUID]) -> str | None:
+    """Of the caller's own wallet, never of the other side's; between two own ones, of the source."""
+    sides = (
+        (record.from_wallet_id, record.currency),
+        (record.to_wallet_id, record.to_currency or record.currency),
+    )
+    for wallet_id, currency in sides:
+        if wallet_id in own_wallets:
+            balance = record.balances_after.get(wallet_id)
+            return None if balance is None else format_amount(balance, currency)
+    return None
 
 
 def _time_told(text: str | None) -> str | None:
