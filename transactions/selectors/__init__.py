@@ -26,6 +26,11 @@ from transactions.selectors.holds import (
     list_overdue_wallets,
     reversed_amounts,
 )
+from transactions.selectors.schedules import (
+    get_schedule_of,
+    last_runs_of,
+    list_schedules_of,
+)
 from transactions.selectors.verification import (
     Extent,
     Progress,
@@ -51,10 +56,13 @@ __all__ = [
     "find_violations",
     "get_balance",
     "get_limits",
+    "get_schedule_of",
     "get_transaction_of",
+    "last_runs_of",
     "last_verified_checkpoint",
     "list_entries_of",
     "list_overdue_wallets",
+    "list_schedules_of",
     "list_transactions_of",
     "list_violations",
     "log_lines",

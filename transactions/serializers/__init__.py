@@ -21,6 +21,13 @@ from transactions.serializers.holds import (
     ReversalSerializer,
     VoidSerializer,
 )
+from transactions.serializers.schedules import (
+    ScheduleOrderSerializer,
+    SchedulePageQuery,
+    ScheduleSerializer,
+    represent_planned,
+    represent_schedules,
+)
 from transactions.serializers.transactions import (
     EntryPageQuery,
     EntrySerializer,
@@ -55,6 +62,9 @@ __all__ = [
     "QuoteRequestSerializer",
     "QuoteSerializer",
     "ReversalSerializer",
+    "ScheduleOrderSerializer",
+    "SchedulePageQuery",
+    "ScheduleSerializer",
     "TransactionDetailSerializer",
     "TransactionListSerializer",
     "TransactionPageQuery",
@@ -66,6 +76,8 @@ __all__ = [
     "answer_of_holds",
     "represent_entries",
     "represent_open_hold",
+    "represent_planned",
     "represent_quote",
+    "represent_schedules",
     "represent_transaction",
 ]

@@ -30,6 +30,10 @@ from transactions.views.holds import (
 from transactions.views.reversals import (
     ReverseView,
 )
+from transactions.views.schedules import (
+    ScheduleListView,
+    ScheduleView,
+)
 from transactions.views.transfers import (
     TransferView,
 )
@@ -46,6 +50,8 @@ __all__ = [
     "GroupVoidView",
     "QuoteView",
     "ReverseView",
+    "ScheduleListView",
+    "ScheduleView",
     "TransactionListView",
     "TransactionView",
     "TransferView",
