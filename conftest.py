@@ -15,6 +15,12 @@ from transactions.selectors import list_violations
 from transactions.services import posting_group
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much work tests/model does: a slice of it, unless more is asked for."""
+    parser.addoption("--model-operations", type=int, default=3_000)
+    parser.addoption("--model-seeds", type=int, default=2)
+
+
 def _connect_as(url: str, *, as_owner: bool) -> None:
     connection.close()
     wanted = database(url, as_owner=as_owner)

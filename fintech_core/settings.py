@@ -216,6 +216,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 3_600},
     },
     "prune-quotes": {"task": "transactions.prune_quotes", "schedule": crontab(minute="27")},
+    # Money waits for nobody to notice it: a look that comes late is dropped, the next one sees the same.
+    "run-schedules": {
+        "task": "transactions.run_schedules",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 25},
+    },
     "expire-kyc": {"task": "users.expire_kyc", "schedule": crontab(minute="17")},
     "prune-sessions": {"task": "users.prune_sessions", "schedule": crontab(minute="37")},
 }
@@ -300,6 +306,14 @@ WALLETS_OPENED_PER_DAY = env.number("WALLETS_OPENED_PER_DAY", 100)
 
 # What operations cost, by kind, tier and currency (transactions/fees.py); what is not listed is free.
 FEES: dict[str, dict[int | str, dict[str, dict[str, str]]]] = env.table("FEES")
+
+# Scheduled transfers: how many active ones a user may have, how far back and ahead one may begin, and how
+# many runs one look for due ones makes at most.
+SCHEDULES_PER_USER = env.number("SCHEDULES_PER_USER", 100)
+SCHEDULE_START_TOLERANCE = timedelta(minutes=5)
+SCHEDULE_HORIZON = timedelta(days=3653)
+SCHEDULE_RUNS_AT_ONCE = 1_000
+
 # A wallet of the platform that many transactions touch is kept in so many rows.
 PLATFORM_WALLET_STRIPES = 4
 
@@ -376,6 +390,8 @@ SPECTACULAR_SETTINGS = {
         "KycStatus": "users.models.KycStatus",
         "SubmissionStatus": "users.models.SubmissionStatus",
         "TransactionKind": "transactions.models.TransactionKind",
+        "ScheduleStatus": "transactions.models.ScheduleStatus",
+        "RunStatus": "transactions.models.RunStatus",
         "TransactionStatus": "transactions.models.TransactionStatus",
         "WalletStatus": "wallet.models.WalletStatus",
     },

@@ -28,6 +28,8 @@ from transactions.models import (
     LedgerEntry,
     LedgerHalt,
     Quote,
+    Schedule,
+    ScheduleRun,
     Transaction,
     Verification,
 )
@@ -261,6 +263,37 @@ class QuoteAdmin(ReadOnlyAdmin):
     @admin.display(description="buys")
     def bought(self, quote: Quote) -> str:
         return _with_currency(quote.to_amount, quote.to_currency)
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "owner", "status", "planned", "rrule", "next_run_at", "troubles")
+    list_filter = ("status", "currency")
+    search_fields = ("=id", "=idempotency_key", "=owner__email")
+    list_select_related = ("owner",)
+    ordering = ("-id",)
+    show_full_result_count = False
+    exclude = ("fingerprint", "amount", "currency")
+    readonly_fields = ("planned", "last_runs")
+
+    @admin.display(description="amount")
+    def planned(self, schedule: Schedule) -> str:
+        return _with_currency(schedule.amount, schedule.currency)
+
+    @admin.display(description="last runs")
+    def last_runs(self, schedule: Schedule) -> str:
+        runs = schedule.runs.order_by("-occurrence")[:50]
+        return "\n".join(f"{run} {run.transaction_id or ''}".strip() for run in runs)
+
+
+@admin.register(ScheduleRun)
+class ScheduleRunAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "schedule", "occurrence", "status", "code", "transaction")
+    list_filter = ("status", "code")
+    search_fields = ("=schedule__id", "=transaction__id")
+    list_select_related = ("schedule", "transaction")
+    ordering = ("-id",)
+    show_full_result_count = False
 
 
 def _with_currency(amount: Decimal, currency: str) -> str:

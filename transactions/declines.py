@@ -198,6 +198,22 @@ class InvalidIdempotencyKey(DomainError):
     title = "An idempotency key has 1 to 255 printable ASCII characters, without blanks."
 
 
+class TooManySchedules(DomainError):
+    """409: the caller has as many active schedules as one may have; canceling one makes room."""
+
+    status: ClassVar[int] = 409
+    code = "too_many_schedules"
+    title = "You have as many active schedules as one may have."
+
+
+class ScheduleIsDone(DomainError):
+    """409: the schedule had its last run."""
+
+    status: ClassVar[int] = 409
+    code = "invalid_state"
+    title = "The schedule is done; there is nothing left to cancel."
+
+
 def decline_of(code: str, facts: dict[str, Any] | None) -> Decline:
     """The decline as it was recorded. Raises ``KeyError`` for a code that was never one."""
     return DECLINES[code](**(facts or {}))

@@ -19,7 +19,7 @@ from transactions.accounts import Account, HoldRecord, Opened
 from transactions.hashing import entry_hash, transaction_digest
 from transactions.instructions import TransactionRecord
 from transactions.models import TransactionStatus
-from wallet.models import HoldStatus
+from wallet.models import HoldStatus, Wallet
 
 
 class Journal:
@@ -41,8 +41,11 @@ class Journal:
     def post(self, record: TransactionRecord, *legs: tuple[Account, Decimal]) -> None:
         """Add a posted transaction: its first leg leaves its source, the second reaches its target.
 
-        Moves the accounts and fills in ``record.balances_after``.
+        Moves the accounts and fills in ``record.balances_after``. It is dated no earlier than what any of
+        its wallets did last, the platform's included, whatever the clock says.
         """
+        accounts = [account for account, _ in legs]
+        record.created_at = max(record.created_at, self._opened.moment(*accounts))
         digest = transaction_digest(record)
         created_at = record.created_at.isoformat()
         for number, (account, amount) in enumerate(legs, 1):
@@ -108,9 +111,19 @@ class Journal:
                 self.end(hold, HoldStatus.EXPIRED)
 
     def _give_back(self, hold: HoldRecord) -> None:
-        """What was not captured counts for the limits of its day and month no more."""
+        """What was not captured counts for the limits of its day and month no more, if it ever did."""
+        if not self._was_counted(hold):
+            return
         counter = self._opened.accounts[hold.wallet_id].counter
         counter.spending = counter.spending.minus(hold.remaining, made_on=hold.created_at.date())
+
+    def _was_counted(self, hold: HoldRecord) -> bool:
+        """What goes to an own wallet counts for no limit. Owners never change: no lock is needed."""
+        owner_id = self._opened.accounts[hold.wallet_id].owner_id
+        target = self._opened.accounts.get(hold.to_wallet_id)
+        if target is not None:
+            return target.owner_id != owner_id
+        return not Wallet.objects.filter(pk=hold.to_wallet_id, owner_id=owner_id).exists()
 
     def end(self, hold: HoldRecord, status: HoldStatus) -> HoldRecord:
         """End an open hold: what it still reserves is available again. Returns it as it is then."""

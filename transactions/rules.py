@@ -50,6 +50,16 @@ def decide_transfer(
         source.counter.spending = source.counter.spending.plus(amount.amount)
 
 
+def decide_schedule(*, source: Account, target: Account, amount: Money) -> None:
+    """Let a later transfer be planned, or refuse what could never succeed: in the order of a transfer,
+    without what may be otherwise by then (states, limits, funds)."""
+    _require_currency(amount, source, target)
+    if source.id == target.id:
+        raise SelfTransfer
+    if source.owner_id != target.owner_id and source.tier < 1:
+        raise KycRequired
+
+
 def decide_deposit(*, source: Account, target: Account, amount: Money) -> None:
     """Let money come in from a platform wallet: no limit but the target's largest balance."""
     require_open(source, target)

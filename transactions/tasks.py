@@ -90,3 +90,9 @@ def _alone() -> Iterator[bool]:
 def prune_quotes_task() -> int:
     """Forget quotes that ran out and served nothing."""
     return services.prune_quotes()
+
+
+@shared_task(name="transactions.run_schedules")
+def run_schedules_task() -> int:
+    """Make the scheduled transfers that are due. Returns how many runs there were."""
+    return services.run_due_schedules()

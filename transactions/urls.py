@@ -8,6 +8,12 @@ urlpatterns = [
     path("transactions/", views.TransactionListView.as_view(), name="transaction-list"),
     path("transactions/transfer/", views.TransferView.as_view(), name="transfer"),
     path("transactions/batch/", views.BatchView.as_view(), name="transfer-batch"),
+    path("transactions/schedules/", views.ScheduleListView.as_view(), name="schedule-list"),
+    path(
+        "transactions/schedules/<uuid:schedule_id>/",
+        views.ScheduleView.as_view(),
+        name="schedule-detail",
+    ),
     path(
         "transactions/holds/capture/", views.GroupCaptureView.as_view(), name="hold-group-capture"
     ),

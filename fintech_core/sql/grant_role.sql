@@ -23,3 +23,6 @@ REVOKE UPDATE, DELETE, TRUNCATE
 REVOKE UPDATE, DELETE, TRUNCATE ON transactions_exchangerate FROM {role};
 REVOKE UPDATE, TRUNCATE ON transactions_quote FROM {role};
 GRANT UPDATE (transaction_id) ON transactions_quote TO {role};
+-- What was planned, and what became of it, is never rewritten; a schedule only moves on, or ends.
+REVOKE UPDATE, DELETE, TRUNCATE ON transactions_schedule, transactions_schedulerun FROM {role};
+GRANT UPDATE (status, next_run_at, attempt_at, troubles, canceled_at) ON transactions_schedule TO {role};

@@ -21,6 +21,7 @@ from transactions.models.ledger import (
     TransactionStatus,
     reference_of,
 )
+from transactions.models.schedules import RunStatus, Schedule, ScheduleRun, ScheduleStatus
 
 __all__ = [
     "GIVES_BACK",
@@ -33,6 +34,10 @@ __all__ = [
     "LedgerEntry",
     "LedgerHalt",
     "Quote",
+    "RunStatus",
+    "Schedule",
+    "ScheduleRun",
+    "ScheduleStatus",
     "Transaction",
     "TransactionKind",
     "TransactionStatus",

@@ -37,6 +37,11 @@ from transactions.selectors.holds import (
 from transactions.selectors.plans import (
     in_index_order,
 )
+from transactions.selectors.schedules import (
+    get_schedule_of,
+    last_runs_of,
+    list_schedules_of,
+)
 from transactions.selectors.statements import (
     Statement,
     StatementLine,
@@ -74,13 +79,16 @@ __all__ = [
     "get_balance",
     "get_limits",
     "get_past_balance",
+    "get_schedule_of",
     "get_transaction_of",
     "in_index_order",
     "last_entry_before",
+    "last_runs_of",
     "last_verified_checkpoint",
     "list_entries_of",
     "list_history",
     "list_overdue_wallets",
+    "list_schedules_of",
     "list_violations",
     "log_lines",
     "number_of",

@@ -26,6 +26,13 @@ from transactions.serializers.holds import (
     ReversalSerializer,
     VoidSerializer,
 )
+from transactions.serializers.schedules import (
+    ScheduleOrderSerializer,
+    SchedulePageQuery,
+    ScheduleSerializer,
+    represent_planned,
+    represent_schedules,
+)
 from transactions.serializers.statements import (
     StatementQuery,
     StatementSerializer,
@@ -63,6 +70,9 @@ __all__ = [
     "QuoteRequestSerializer",
     "QuoteSerializer",
     "ReversalSerializer",
+    "ScheduleOrderSerializer",
+    "SchedulePageQuery",
+    "ScheduleSerializer",
     "StatementQuery",
     "StatementSerializer",
     "TransactionDetailSerializer",
@@ -78,6 +88,8 @@ __all__ = [
     "represent_entries",
     "represent_open_hold",
     "represent_past_balance",
+    "represent_planned",
     "represent_quote",
+    "represent_schedules",
     "represent_transaction",
 ]

@@ -52,12 +52,11 @@ class BatchAnswerSerializer(serializers.Serializer[Any]):
     declined = serializers.IntegerField()
 
 
-class TransferSerializer(StrictSerializer):
-    """A transfer: exactly one of ``to_user_email``, ``to_phone`` and ``to_wallet`` names who gets it."""
+class PaymentSerializer(StrictSerializer):
+    """Who gets how much: exactly one of ``to_user_email``, ``to_phone`` and ``to_wallet`` names who."""
 
     default_error_messages = {
-        "one_recipient": "Give exactly one of to_user_email, to_phone and to_wallet.",
-        "no_hold": "Only a hold expires: send hold: true with it.",
+        "one_recipient": "Give exactly one of to_user_email, to_phone and to_wallet."
     }
 
     to_user_email = EmailTextField(required=False)
@@ -68,13 +67,6 @@ class TransferSerializer(StrictSerializer):
     from_wallet = CanonicalUUIDField(required=False)
     description = TextField(required=False, allow_blank=True, max_length=500)
     metadata = MetadataField(required=False)
-    hold = FlagField(default=False)
-    expires_in = SecondsField(
-        required=False,
-        min_value=1,
-        max_value=int(settings.HOLD_LONGEST_LIFETIME.total_seconds()),
-        help_text="Seconds until a hold gives back what was not captured.",
-    )
     idempotency_key = IdempotencyKeyField(required=False, allow_null=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -84,26 +76,12 @@ class TransferSerializer(StrictSerializer):
             raise serializers.ValidationError(
                 {field: [self.error_messages["one_recipient"]]}, code="one_recipient"
             )
-        if "expires_in" in attrs and not attrs["hold"]:
-            raise serializers.ValidationError(
-                {"expires_in": [self.error_messages["no_hold"]]}, code="no_hold"
-            )
         if "currency" in attrs:
             try:
                 Money.parse(attrs["amount"], attrs["currency"])
             except InvalidMoney as error:
                 raise serializers.ValidationError({"amount": [str(error)]}) from None
         return attrs
-
-    @staticmethod
-    def hold_for(values: dict[str, Any]) -> datetime.timedelta | None:
-        """How long the validated body wants the money held; None to move it at once."""
-        if not values["hold"]:
-            return None
-        if "expires_in" in values:
-            return datetime.timedelta(seconds=values["expires_in"])
-        lifetime: datetime.timedelta = settings.HOLD_LIFETIME
-        return lifetime
 
     @staticmethod
     def recipient_of(values: dict[str, Any]) -> Recipient:
@@ -113,3 +91,35 @@ class TransferSerializer(StrictSerializer):
             phone=values.get("to_phone"),
             wallet_id=values.get("to_wallet"),
         )
+
+
+class TransferSerializer(PaymentSerializer):
+    """A payment that is made now, or with ``hold`` reserved."""
+
+    default_error_messages = {"no_hold": "Only a hold expires: send hold: true with it."}
+
+    hold = FlagField(default=False)
+    expires_in = SecondsField(
+        required=False,
+        min_value=1,
+        max_value=int(settings.HOLD_LONGEST_LIFETIME.total_seconds()),
+        help_text="Seconds until a hold gives back what was not captured.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        if "expires_in" in attrs and not attrs["hold"]:
+            raise serializers.ValidationError(
+                {"expires_in": [self.error_messages["no_hold"]]}, code="no_hold"
+            )
+        return attrs
+
+    @staticmethod
+    def hold_for(values: dict[str, Any]) -> datetime.timedelta | None:
+        """How long the validated body of a payment wants the money held; None to move it at once."""
+        if not values.get("hold"):
+            return None
+        if "expires_in" in values:
+            return datetime.timedelta(seconds=values["expires_in"])
+        lifetime: datetime.timedelta = settings.HOLD_LIFETIME
+        return lifetime

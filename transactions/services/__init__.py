@@ -47,6 +47,13 @@ from transactions.services.quotes import (
 from transactions.services.reversals import (
     reverse_transaction,
 )
+from transactions.services.schedules import (
+    PlannedSchedule,
+    ScheduleInstruction,
+    cancel_schedule,
+    create_schedule,
+    run_due_schedules,
+)
 from transactions.services.transfers import (
     post_group,
     transfer_all_or_none,
@@ -59,12 +66,16 @@ from transactions.services.verification import (
 
 __all__ = [
     "ConversionInstruction",
+    "PlannedSchedule",
+    "ScheduleInstruction",
     "add_rate",
+    "cancel_schedule",
     "capture_hold",
     "capture_holds",
     "clear_halt",
     "close_wallet",
     "convert",
+    "create_schedule",
     "deposit",
     "expire_holds",
     "posting_group",
@@ -72,6 +83,7 @@ __all__ = [
     "quote_conversion",
     "raise_halt",
     "reverse_transaction",
+    "run_due_schedules",
     "take_checkpoint",
     "transfer",
     "transfer_all_or_none",
@@ -82,7 +94,6 @@ __all__ = [
     "void_holds",
     "void_request",
 ]
-
 
 posting_group = PostingGroup(together=post_group, alone=transfer_many)
 

@@ -40,6 +40,18 @@ def transfer_many(instructions: Sequence[TransferInstruction]) -> list[Outcome |
     return exactly_once(partial(_transfer_all, instructions, fee_wallets()), keys=KEYS)
 
 
+def transfer_within(
+    instruction: TransferInstruction, fees: dict[str, uuid.UUID]
+) -> Outcome | DomainError:
+    """One transfer as a part of the open transaction, whose commit or end is its own, too.
+
+    ``fees`` are ``fee_wallets()``, asked for before the transaction began. Whoever opened it runs it by
+    ``exactly_once(keys=KEYS)`` and locks nothing after this.
+    """
+    [result] = _transfer_all([instruction], fees)
+    return result
+
+
 def post_group(instructions: Sequence[TransferInstruction]) -> list[Outcome | DomainError]:
     """``transfer_many`` for callers who know nothing of each other: it gives up early on a wallet that
     somebody else has locked, so that one foreign lock stalls only those who need it."""
@@ -62,7 +74,7 @@ def transfer_all_or_none(instructions: Sequence[TransferInstruction]) -> list[Ou
 
 
 @dataclass(frozen=True, slots=True)
-class _Route:
+class Route:
     """From which wallet to which, and how much: what a transfer's words mean."""
 
     source: Account
@@ -121,11 +133,11 @@ def _judge(
     for instruction in instructions:
         key = (instruction.caller_id, instruction.idempotency_key)
         try:
-            route = _route(instruction, opened)
-            if key in found and _is_answered(instruction, route, found[key]):
+            route = route_of(instruction, opened)
+            if key in found and is_answered(instruction, route, found[key].fingerprint):
                 results.append(replay(found[key], instruction.fingerprint))
                 continue
-            if not isinstance(route, _Route):
+            if not isinstance(route, Route):
                 raise route
             # Rules, and what they allow goes to the journal.
             record = _decide(instruction, route, opened, fees, journal)
@@ -155,7 +167,7 @@ def _open(
     )
 
 
-def _route(instruction: TransferInstruction, opened: Opened) -> _Route | DomainError:
+def route_of(instruction: TransferInstruction, opened: Opened) -> Route | DomainError:
     """What a transfer's words mean, or the first of them that means nothing."""
     source: Account | None
     if instruction.source_wallet_id:
@@ -171,20 +183,20 @@ def _route(instruction: TransferInstruction, opened: Opened) -> _Route | DomainE
     target = opened.account_of(instruction.recipient)
     if target is None:
         return RecipientNotFound()
-    return _Route(source, target, amount)
+    return Route(source, target, amount)
 
 
-def _is_answered(
-    instruction: TransferInstruction, route: _Route | DomainError, record: TransactionRecord
+def is_answered(
+    instruction: TransferInstruction, route: Route | DomainError, fingerprint: bytes
 ) -> bool:
     """Whether the key decides the answer: always for a retry; for another request only where its wallets
     were found, since a 400 and a 404 are told before a reused key."""
-    return isinstance(route, _Route) or record.fingerprint == instruction.fingerprint
+    return isinstance(route, Route) or fingerprint == instruction.fingerprint
 
 
 def _decide(
     instruction: TransferInstruction,
-    route: _Route,
+    route: Route,
     opened: Opened,
     fees: dict[str, uuid.UUID],
     journal: Journal,

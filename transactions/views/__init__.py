@@ -30,6 +30,10 @@ from transactions.views.holds import (
 from transactions.views.reversals import (
     ReverseView,
 )
+from transactions.views.schedules import (
+    ScheduleListView,
+    ScheduleView,
+)
 from transactions.views.statements import (
     StatementView,
 )
@@ -49,6 +53,8 @@ __all__ = [
     "GroupVoidView",
     "QuoteView",
     "ReverseView",
+    "ScheduleListView",
+    "ScheduleView",
     "StatementView",
     "TransactionListView",
     "TransactionView",
