@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('transactions', '0006_exchange'),
+        ('transactions', '0007_history'),
         ('wallet', '0002_owners_pots_and_holds'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
