@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: run test test-model check bench bench-growth setup lock clean help
+.PHONY: run test test-model test-mutants check bench bench-growth setup lock clean help
 
 run: ## Set up all there is to set up and serve on 127.0.0.1:$PORT (default 8000)
 	@$(PYTHON) dev.py run
@@ -16,6 +16,9 @@ test-model: ## Compare the service with its reference over a million operations 
 
 check: ## Run lints, types, layers, migrations and deployment checks, as CI does
 	@$(PYTHON) dev.py check
+
+test-mutants: ## Put known faults into a copy of the code and see each caught (ARGS="m1 m16")
+	@$(PYTHON) dev.py with-servers --temporary -- .venv/bin/python -m tests.mutants $(ARGS)
 
 bench: ## Measure transfers beside bare PostgreSQL and others (ARGS="--quick" takes four minutes)
 	@$(PYTHON) dev.py with-servers --temporary -- .venv/bin/python -m benchmarks $(ARGS)

@@ -13,6 +13,18 @@ _ROWS = "FROM (SELECT * FROM wallet_wallet l WHERE l.id = ANY (wanted) ORDER BY 
 _LOCK = f"{_ROWS} FOR NO KEY UPDATE) AS w;"
 _READ = f"{_ROWS}) AS w;"
 _BEFORE_LOCK = "    SELECT json_agg(json_build_array(\n        w.id, w.owner_id"
+_KEY_LOOKUP = """
+    SELECT json_agg(t.id) INTO found_keys
+    FROM json_array_elements(p_asked -> 'keys') AS k (pair)
+    JOIN transactions_transaction t
+        ON t.initiated_by_id = (k.pair ->> 0)::uuid AND t.idempotency_key = k.pair ->> 1;
+"""
+_STANDING = """
+    SELECT json_agg(json_build_array(
+        u.id, u.email, CASE WHEN u.phone_verified_at IS NOT NULL THEN u.phone END, u.is_active,
+        CASE WHEN u.kyc_expires_at <= now() THEN 0 ELSE u.kyc_tier END))
+    INTO {into} FROM users_user u WHERE u.id = ANY (people);
+"""
 _AFTER_LOCK = "    IF p_asked -> 'users' IS NOT NULL THEN"
 
 
@@ -83,6 +95,23 @@ MUTANTS = (
         (_RECEIVE,),
     ),
     Mutant(
+        "m5 key looked up, then inserted",
+        (
+            (_OPEN, _BEFORE_LOCK, _KEY_LOOKUP + _BEFORE_LOCK),
+            (_OPEN, "    IF p_asked -> 'keys' IS NOT NULL THEN", "    IF false THEN"),
+            (
+                "transactions/sql/posting.sql",
+                "REVOKE ALL ON FUNCTION post_ledger",
+                (
+                    "ALTER TABLE transactions_transaction"
+                    " DROP CONSTRAINT idempotency_key_is_unique_per_caller;\n"
+                    "REVOKE ALL ON FUNCTION post_ledger"
+                ),
+            ),
+        ),
+        (f"{_RACES}::test_one_key_posted_many_times_at_once_has_one_effect",),
+    ),
+    Mutant(
         "m7 fingerprint not compared",
         (
             (
@@ -94,9 +123,52 @@ MUTANTS = (
         ("tests/contract/test_transfer_over_http.py",),
     ),
     Mutant(
+        "m8 key not scoped by its caller",
+        (
+            (
+                _OPEN,
+                "WHERE initiated_by_id = (k.pair ->> 0)::uuid AND idempotency_key",
+                "WHERE idempotency_key",
+            ),
+            (
+                "transactions/selectors/history.py",
+                "{(record.initiated_by_id, record.idempotency_key)",
+                "{(None, record.idempotency_key)",
+            ),
+            (
+                "transactions/services/transfers.py",
+                "        key = (instruction.caller_id, instruction.idempotency_key)",
+                "        key = (None, instruction.idempotency_key)",
+            ),
+        ),
+        ("transactions/tests/test_transfer.py::test_two_users_may_use_one_key",),
+    ),
+    Mutant(
+        "m9 holds not counted in what is available",
+        (
+            (
+                "transactions/accounts.py",
+                "return self.balance - self.held + self.overdraft_limit",
+                "return self.balance + self.overdraft_limit",
+            ),
+        ),
+        ("transactions/tests/test_holds.py",),
+    ),
+    Mutant(
         "m10 locks not in order",
         ((_OPEN, "ORDER BY l.id FOR NO KEY UPDATE", "ORDER BY random() FOR NO KEY UPDATE"),),
         ("transactions/tests/test_transfer.py", _RACES),
+    ),
+    Mutant(
+        "m11 a reversal does not look at those before it",
+        (
+            (
+                "transactions/services/reversals.py",
+                "        left = posted - reversed_amounts([row.pk]).get(row.pk, Decimal(0))",
+                "        left = posted",
+            ),
+        ),
+        ("transactions/tests/test_reversals.py",),
     ),
     Mutant(
         "m13 a float in one place",
@@ -108,6 +180,24 @@ MUTANTS = (
             ),
         ),
         ("transactions/tests/test_transfer.py",),
+    ),
+    Mutant(
+        "m14 standing read before the lock",
+        (
+            (
+                _OPEN,
+                _BEFORE_LOCK,
+                (
+                    "    people := ARRAY(SELECT owner_id FROM wallet_wallet WHERE id = ANY (wanted));\n"
+                    f"{_STANDING.format(into='found_users')}{_BEFORE_LOCK}"
+                ),
+            ),
+            (_OPEN, "    INTO found_users\n", "    INTO found_pots\n"),
+        ),
+        (
+            f"{_RACES}::test_after_a_deactivation_has_committed_nothing_moves",
+            f"{_RACES}::test_after_a_freeze_has_committed_nothing_moves",
+        ),
     ),
     Mutant(
         "m16 a trigger is missing",
