@@ -52,7 +52,6 @@ class Account:
     owner_id: uuid.UUID | None
     is_primary: bool
     kind: str
-    purpose: str
     currency: str
     status: str
     balance: Decimal
@@ -206,9 +205,10 @@ def open_accounts(
 def _opened(found: dict[str, Any]) -> Opened:
     read_at = datetime.datetime.fromisoformat(found["read_at"])
     standings = {}
-    for user_id, email, phone, is_active, tier in found["users"] or ():
+    for line in _lines(found["users"]):
+        user_id, is_active, tier, phone, email = line.split(",", 4)
         key = uuid.UUID(user_id)
-        standings[key] = Standing(key, email, phone, is_active, tier)
+        standings[key] = Standing(key, email, phone or None, is_active == "1", int(tier))
     holds = {hold.id: hold for hold in map(_hold, found["holds"] or ())}
     opened = Opened(
         read_at=read_at,
@@ -231,16 +231,18 @@ def _accounts(
     found: dict[str, Any], standings: dict[uuid.UUID, Standing]
 ) -> dict[uuid.UUID, Account]:
     pots = {first: Decimal(total) for first, total in found["pots"] or ()}
+    rows = [line.split(",") for line in _lines(found["wallets"])]
     counters: dict[str, Counter] = {}
-    for row in found["wallets"] or ():
-        if row[3] is None:
-            spending = Spending(
-                datetime.date.fromisoformat(row[14]), Decimal(row[15]), Decimal(row[16])
+    for row in rows:
+        wallet_id, counted_at, balance, spent_on = row[0], row[3], row[7], row[13]
+        if not counted_at:
+            counters[wallet_id] = Counter(
+                uuid.UUID(wallet_id),
+                Spending(datetime.date.fromisoformat(spent_on), Decimal(row[14]), Decimal(row[15])),
+                Decimal(balance) + pots.get(wallet_id, Decimal(0)),
             )
-            total = Decimal(row[8]) + pots.get(row[0], Decimal(0))
-            counters[row[0]] = Counter(uuid.UUID(row[0]), spending, total)
     accounts = {}
-    for row in found["wallets"] or ():
+    for row in rows:
         account = _account(row, counters[row[3] or row[0]])
         if account.owner_id:
             account.tier = standings[account.owner_id].tier
@@ -248,23 +250,26 @@ def _accounts(
     return accounts
 
 
-def _account(row: list[Any], counter: Counter) -> Account:
+def _account(row: list[str], counter: Counter) -> Account:
     return Account(
         id=uuid.UUID(row[0]),
         owner_id=uuid.UUID(row[1]) if row[1] else None,
-        is_primary=row[2] is not None,
+        is_primary=row[2] == "1",
         kind=row[4],
-        purpose=row[5],
-        currency=row[6],
-        status=row[7],
-        balance=Decimal(row[8]),
-        held=Decimal(row[9]),
-        overdraft_limit=Decimal(row[10] or 0),
-        sequence=row[11],
-        head_hash=bytes.fromhex(row[12]),
-        last_entry_at=datetime.datetime.fromisoformat(row[13]) if row[13] else None,
+        currency=row[5],
+        status=row[6],
+        balance=Decimal(row[7]),
+        held=Decimal(row[8]),
+        overdraft_limit=Decimal(row[9]),
+        sequence=int(row[10]),
+        head_hash=bytes.fromhex(row[11]),
+        last_entry_at=datetime.datetime.fromisoformat(row[12]) if row[12] else None,
         counter=counter,
     )
+
+
+def _lines(text: str | None) -> list[str]:
+    return text.split("\n") if text else []
 
 
 def _hold(row: list[Any]) -> HoldRecord:

@@ -99,7 +99,7 @@ class Journal:
             "post_ledger",
             orjson.dumps(self._transactions).decode(),
             "{" + ",".join(self._entries) + "}",
-            orjson.dumps([_wallet_row(account) for account in self._touched.values()]).decode(),
+            "{" + ",".join(map(_wallet_row, self._touched.values())) + "}",
             orjson.dumps([_hold_row(hold) for hold in self._holds.values()]).decode(),
         )
 
@@ -192,22 +192,18 @@ def _row(record: TransactionRecord) -> dict[str, Any]:
     return row
 
 
-def _wallet_row(account: Account) -> dict[str, Any]:
-    """The wallet as it is afterwards; with what was spent where that is counted in its own row."""
-    row: dict[str, Any] = {
-        "id": account.id,
-        "balance": str(account.balance),
-        "held": str(account.held),
-        "last_sequence": account.sequence,
-        "head_hash": f"\\x{account.head_hash.hex()}",
-        "last_entry_at": account.last_entry_at,
-    }
+def _wallet_row(account: Account) -> str:
+    """The wallet as it is afterwards, a row of the SQL type posted_wallet; with what was spent where that
+    is counted in its own row."""
+    spent = ",,"
     if account.counter.wallet_id == account.id:
         spending = account.counter.spending
-        row["spent_on"] = spending.on
-        row["spent_in_day"] = str(spending.in_day)
-        row["spent_in_month"] = str(spending.in_month)
-    return row
+        spent = f"{spending.on},{spending.in_day},{spending.in_month}"
+    last_entry_at = account.last_entry_at.isoformat() if account.last_entry_at else ""
+    return (
+        f'"({account.id},{account.balance},{account.held},{account.sequence},'
+        f'{account.head_hash.hex()},{last_entry_at},{spent})"'
+    )
 
 
 def _hold_row(hold: HoldRecord) -> dict[str, Any]:

@@ -12,7 +12,7 @@ _OPEN = "transactions/sql/open_accounts.sql"
 _ROWS = "FROM (SELECT * FROM wallet_wallet l WHERE l.id = ANY (wanted) ORDER BY l.id"
 _LOCK = f"{_ROWS} FOR NO KEY UPDATE) AS w;"
 _READ = f"{_ROWS}) AS w;"
-_BEFORE_LOCK = "    SELECT json_agg(json_build_array(\n        w.id, w.owner_id"
+_BEFORE_LOCK = "    SELECT string_agg(concat_ws(',',\n        w.id, coalesce(w.owner_id"
 _KEY_LOOKUP = """
     SELECT json_agg(t.id) INTO found_keys
     FROM json_array_elements(p_asked -> 'keys') AS k (pair)
@@ -20,9 +20,7 @@ _KEY_LOOKUP = """
         ON t.initiated_by_id = (k.pair ->> 0)::uuid AND t.idempotency_key = k.pair ->> 1;
 """
 _STANDING = """
-    SELECT json_agg(json_build_array(
-        u.id, u.email, CASE WHEN u.phone_verified_at IS NOT NULL THEN u.phone END, u.is_active,
-        CASE WHEN u.kyc_expires_at <= now() THEN 0 ELSE u.kyc_tier END))
+    SELECT string_agg(concat_ws(',', u.id, u.is_active::integer, u.kyc_tier, '', u.email), E'\\n')
     INTO {into} FROM users_user u WHERE u.id = ANY (people);
 """
 _AFTER_LOCK = "    IF p_asked -> 'users' IS NOT NULL THEN"
@@ -175,8 +173,8 @@ MUTANTS = (
         (
             (
                 "transactions/accounts.py",
-                "        balance=Decimal(row[8]),",
-                "        balance=Decimal(float(row[8])),",
+                "        balance=Decimal(row[7]),",
+                "        balance=Decimal(float(row[7])),",
             ),
         ),
         ("transactions/tests/test_transfer.py",),
@@ -192,7 +190,8 @@ MUTANTS = (
                     f"{_STANDING.format(into='found_users')}{_BEFORE_LOCK}"
                 ),
             ),
-            (_OPEN, "    INTO found_users\n", "    INTO found_pots\n"),
+            (_OPEN, "    found_pots json;\n", "    found_pots json;\n    found_again text;\n"),
+            (_OPEN, "    INTO found_users\n", "    INTO found_again\n"),
         ),
         (
             f"{_RACES}::test_after_a_deactivation_has_committed_nothing_moves",

@@ -9,6 +9,9 @@ DROP FUNCTION transactions_of_keys(uuid[], text[]);
 DROP AGGREGATE ledger_chain(bytea, bytea);
 DROP FUNCTION ledger_chain_step(bytea, bytea, bytea);
 
+-- A wallet is written with each of its entries: with room on its page that touches none of its indexes (HOT).
+ALTER TABLE wallet_wallet SET (fillfactor = 50);
+
 -- Tamper evidence, hash scheme 2. Scheme 1 (transaction_facts, ledger_leaf) is kept for what was posted by
 -- it; transactions/hashing.py makes the same bytes.
 
@@ -47,15 +50,21 @@ CREATE TYPE posted_entry AS (
     previous_hash text, hash text, at timestamptz
 );
 
+-- A wallet as it is afterwards; what was spent is null where that is counted elsewhere.
+CREATE TYPE posted_wallet AS (
+    id uuid, balance numeric, held numeric, last_sequence bigint, head_hash text,
+    last_entry_at timestamptz, spent_on date, spent_in_day numeric, spent_in_month numeric
+);
+
 -- Write decided transactions, their entries and what became of wallets and holds, in one statement.
 --   p_transactions  rows of transactions_transaction; an absent member is that column's empty value
 --   p_entries       rows of transactions_ledgerentry, without ids; those of a wallet in its order
---   p_wallets       what the wallets are afterwards; without what was spent, where that is counted elsewhere
+--   p_wallets       what the wallets are afterwards
 --   p_holds         holds that were opened, captured or ended, as they are afterwards
 -- The caller holds the locks of all wallets named. Runs with its owner's rights, since the application's
 -- role may not write these tables itself; nobody else may call it. SQLSTATE 55000 while postings are halted.
 CREATE FUNCTION post_ledger(
-    p_transactions json, p_entries posted_entry[], p_wallets json, p_holds json
+    p_transactions json, p_entries posted_entry[], p_wallets posted_wallet[], p_holds json
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -92,14 +101,11 @@ BEGIN
     ), moved_wallets AS (
         UPDATE wallet_wallet w
         SET balance = r.balance, held = r.held, last_sequence = r.last_sequence,
-            head_hash = r.head_hash, last_entry_at = r.last_entry_at,
+            head_hash = coalesce(decode(r.head_hash, 'hex'), ''), last_entry_at = r.last_entry_at,
             spent_on = coalesce(r.spent_on, w.spent_on),
             spent_in_day = coalesce(r.spent_in_day, w.spent_in_day),
             spent_in_month = coalesce(r.spent_in_month, w.spent_in_month)
-        FROM json_to_recordset(p_wallets) AS r (
-            id uuid, balance numeric, held numeric, last_sequence bigint, head_hash bytea,
-            last_entry_at timestamptz, spent_on date, spent_in_day numeric, spent_in_month numeric
-        )
+        FROM unnest(p_wallets) AS r
         WHERE w.id = r.id
     )
     INSERT INTO wallet_hold AS h (
@@ -119,4 +125,4 @@ BEGIN
 END $$;
 
 -- A function is open to everybody unless this is said; the application's role is granted it by name.
-REVOKE ALL ON FUNCTION post_ledger(json, posted_entry[], json, json) FROM PUBLIC;
+REVOKE ALL ON FUNCTION post_ledger(json, posted_entry[], posted_wallet[], json) FROM PUBLIC;

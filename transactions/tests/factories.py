@@ -147,14 +147,9 @@ class RawPosting:
     def arguments(self) -> list[str]:
         """For ``SELECT post_ledger(%s, %s, %s, %s)``."""
         wallets = [
-            {
-                "id": str(wallet.pk),
-                "balance": str(wallet.balance),
-                "held": str(wallet.held),
-                "last_sequence": wallet.last_sequence,
-                "head_hash": f"\\x{bytes(wallet.head_hash).hex()}",
-            }
-            for wallet in self._wallets.values()
+            f'"({w.pk},{w.balance},{w.held},{w.last_sequence},{bytes(w.head_hash).hex()},,,,)"'
+            for w in self._wallets.values()
         ]
         entries = [f'"({",".join(map(str, entry.values()))})"' for entry in self.entries]
-        return [json.dumps(self.rows), f"{{{','.join(entries)}}}", json.dumps(wallets), "[]"]
+        arrays = (f"{{{','.join(rows)}}}" for rows in (entries, wallets))
+        return [json.dumps(self.rows), *arrays, "[]"]

@@ -243,7 +243,7 @@ def test_a_transaction_happened_at_a_finite_time(owner: Owner) -> None:
     require_refused(
         owner,
         "transaction_time_is_finite",
-        "SELECT post_ledger(%(rows)s::json, '{}', '[]', '[]')",
+        "SELECT post_ledger(%(rows)s::json, '{}', '{}', '[]')",
         values,
     )
 
