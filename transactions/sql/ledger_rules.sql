@@ -289,8 +289,10 @@ END $$;
 -- what its open holds reserve, and has spent what can be.
 CREATE OR REPLACE FUNCTION wallets_follow_the_ledger() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
--- Without nested loops the two transition tables are joined by hash: a thousand wallets, not a million pairs.
-SET enable_seqscan = off SET enable_nestloop = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+-- The two transition tables are joined by hash, a thousand wallets and not a million pairs, whatever
+-- post_ledger() has set, in which this runs.
+SET enable_seqscan = off SET enable_nestloop = off SET enable_hashjoin = on
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     fact text;
 BEGIN
