@@ -16,11 +16,13 @@ from fintech_core.money import places_of
 from tests.model.books import Made, Told
 from tests.model.reference import Bank
 from tests.model.requests import Conversion, Deposit, Order, Reversal, Settlement
-from tests.model.world import CURRENCIES, NOWHERE, World
+from tests.model.world import CURRENCIES, END, NOWHERE, World
 from users.tests.factories import at_once
 
 # How many kept requests may be sent again, and how many transfers are still thought of.
 _MEMORY, _RECENT = 500, 60
+# Hours after which a hold runs out only when the model's time is over.
+_LONG = 400_000
 # The name of an operation, and what it is asked.
 Work = tuple[str, Any]
 
@@ -110,7 +112,7 @@ class Machine:
         self.done += 1
         seconds = self.chance.choice([1, 60, 3_600, 20_000, 86_400, 1_000_000, -90])
         moment = self.bank.now + datetime.timedelta(seconds=seconds)
-        if seconds > 0 or moment.date() == self.bank.now.date():
+        if moment < END and (seconds > 0 or moment.date() == self.bank.now.date()):
             self.bank.now = moment
 
     # Parts ---------------------------------------------------------------------------------------
@@ -266,7 +268,7 @@ class Machine:
         if self.chance.random() < 0.05:
             currency = self.chance.choice(CURRENCIES)
         key = self._new_key()
-        hours = self.chance.choice([0] * 8 + [1, 40, 100_000, 100_000])
+        hours = self.chance.choice([0] * 8 + [1, 40, _LONG, _LONG])
         return Order(
             caller=caller,
             key=key,

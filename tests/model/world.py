@@ -66,14 +66,15 @@ RATES = {
 }
 # A wallet that nobody has.
 NOWHERE = "nowhere"
-START = datetime.datetime(2024, 1, 30, 21, tzinfo=datetime.UTC)
+START = datetime.datetime(2004, 1, 30, 21, tzinfo=datetime.UTC)
+END = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 
 
 class World:
     """``bank`` and the database hold the same; ``ids`` are the database's names for the bank's.
 
-    The service believes the bank's clock. It begins years ago: the database refuses what is dated ahead
-    of its own.
+    The service believes the bank's clock. It begins years ago and ends before now: the database refuses
+    what is dated ahead of its own.
     """
 
     def __init__(self) -> None:
