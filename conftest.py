@@ -17,7 +17,7 @@ from transactions.services import posting_group
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much work tests/model does: a slice of it, unless more is asked for."""
-    parser.addoption("--model-operations", type=int, default=3_000)
+    parser.addoption("--model-operations", type=int, default=2_000)
     parser.addoption("--model-seeds", type=int, default=2)
 
 

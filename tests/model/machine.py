@@ -10,14 +10,21 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from fintech_core.money import places_of
-from tests.model.reference import Bank, Order, Told
-from tests.model.world import CURRENCIES, NOWHERE, World
+from tests.model.books import Made, Told
+from tests.model.reference import Bank
+from tests.model.requests import Conversion, Deposit, Order, Reversal, Settlement
+from tests.model.world import CURRENCIES, END, NOWHERE, World
 from users.tests.factories import at_once
 
-# How many kept orders may be sent again.
-_MEMORY = 500
+# How many kept requests may be sent again, and how many transfers are still thought of.
+_MEMORY, _RECENT = 500, 60
+# Hours after which a hold runs out only when the model's time is over.
+_LONG = 400_000
+# The name of an operation, and what it is asked.
+Work = tuple[str, Any]
 
 
 class Machine:
@@ -33,13 +40,14 @@ class Machine:
         self.met: collections.Counter[str] = collections.Counter()
         self._serial = 0
         self._sent: list[Order] = []
-        self._deposits: list[tuple[str, str, Decimal, str, str]] = []
+        self._before: list[Work] = []
+        self._made: list[int] = []
         self._wallets = [name for name, wallet in self.bank.wallets.items() if wallet.owner]
 
     def fund(self) -> None:
         """Something for everybody to begin with."""
         for wallet in self._wallets:
-            self._deposit_into(wallet, self._amount(wallet, 300))
+            self._ask(*self._deposit_into(wallet))
 
     def work(self, operations: int) -> None:
         """At least so many operations."""
@@ -49,8 +57,8 @@ class Machine:
     def step(self) -> None:
         """One piece of work, then the comparison of all balances."""
         kinds = (self.many, self.one, self.all_or_none, self.at_the_same_time)
-        others = (self.deposit, self.change_wallet, self.change_user, self.change_clock)
-        weights = (30, 10, 10, 6, 14, 8, 4, 18)
+        others = (self.change_wallet, self.change_user, self.change_clock)
+        weights = (25, 80, 8, 9, 8, 4, 18)
         [kind] = self.chance.choices((*kinds, *others), weights)
         kind()
         self.world.require_same_money()
@@ -58,34 +66,23 @@ class Machine:
     # Work ----------------------------------------------------------------------------------------
 
     def one(self) -> None:
-        order = self._order()
-        self._compare([self.world.transfer(order)], [self.bank.transfer(order)])
+        self._ask(*self._anything())
 
     def many(self) -> None:
-        orders = self._orders(self.largest_batch)
-        self._compare(self.world.transfer_many(orders), self.bank.transfer_many(orders))
+        self._ask("transfer_many", self._orders(self.largest_batch))
 
     def all_or_none(self) -> None:
-        orders = self._orders(4)
-        real = self.world.transfer_all_or_none(orders)
-        self._compare(real, self.bank.transfer_all_or_none(orders))
+        self._ask("transfer_all_or_none", self._orders(4))
 
     def at_the_same_time(self) -> None:
         """Four callers at once: there is an order, one after the other, that explains all answers."""
-        orders = self._orders(4)
-        real = at_once(len(orders), lambda index: self.world.transfer(orders[index]))
-        found = self._explain(self.bank.fork(), list(range(len(orders))), orders, real)
-        assert found is not None, f"no order explains {real} of {orders}"
-        self._compare(
-            [real[index] for index in found], [self.bank.transfer(orders[i]) for i in found]
-        )
-
-    def deposit(self) -> None:
-        if self._deposits and self.chance.random() < 0.2:
-            self._deposit(*self.chance.choice(self._deposits))
-        else:
-            wallet = self.chance.choice(self._wallets)
-            self._deposit_into(wallet, self._amount(wallet, 500))
+        asked = [self._anything() for _ in range(self.chance.randint(2, 4))]
+        real = at_once(len(asked), lambda index: self.world.do(*asked[index]))
+        found = self._explain(self.bank.fork(), list(range(len(asked))), asked, real)
+        assert found is not None, f"no order explains {real} of {asked}"
+        for index in found:
+            name, what = asked[index]
+            self._compare(name, real[index], getattr(self.bank, name)(what))
 
     def change_wallet(self) -> None:
         frozen = [name for name in self._wallets if self.bank.wallets[name].status == "frozen"]
@@ -115,40 +112,137 @@ class Machine:
         self.done += 1
         seconds = self.chance.choice([1, 60, 3_600, 20_000, 86_400, 1_000_000, -90])
         moment = self.bank.now + datetime.timedelta(seconds=seconds)
-        if seconds > 0 or moment.date() == self.bank.now.date():
+        if moment < END and (seconds > 0 or moment.date() == self.bank.now.date()):
             self.bank.now = moment
 
     # Parts ---------------------------------------------------------------------------------------
 
-    def _compare(self, real: Sequence[Told], meant: Sequence[Told]) -> None:
+    def _ask(self, name: str, what: Any) -> None:
+        """The same of the service and of the bank."""
+        real = self.world.do(name, what)
+        self._compare(name, real, getattr(self.bank, name)(what))
+
+    def _compare(self, name: str, real: Sequence[Told], meant: Sequence[Told]) -> None:
         self.done += len(real)
-        self.met.update(told.code + " again" * told.is_replay for told in real)
+        self.met.update(f"{name} {told.code}" + " again" * told.is_replay for told in real)
         self.world.require_same(real, meant)
+        made = [told.number for told in meant if told.number in self.bank.made]
+        self._made = [*self._made[-_RECENT:], *(n for n in made if n is not None)]
 
     def _explain(
-        self, bank: Bank, left: list[int], orders: Sequence[Order], real: Sequence[Told]
+        self, bank: Bank, left: list[int], asked: Sequence[Work], real: Sequence[list[Told]]
     ) -> list[int] | None:
         """An order of what is left in which the bank answers what the service answered."""
         if not left:
             return []
         for index in left:
             trial = bank.fork()
-            if self.world.is_same(real[index], trial.transfer(orders[index])):
+            name, what = asked[index]
+            meant = getattr(trial, name)(what)
+            if len(meant) == len(real[index]) and all(map(self.world.is_same, real[index], meant)):
                 rest = [other for other in left if other != index]
-                found = self._explain(trial, rest, orders, real)
+                found = self._explain(trial, rest, asked, real)
                 if found is not None:
                     return [index, *found]
         return None
 
-    def _deposit_into(self, wallet: str, amount: Decimal) -> None:
-        source = f"cash {self.bank.wallets[wallet].currency}"
-        key = self._new_key()
-        self._deposits = [*self._deposits[-_MEMORY:], (source, wallet, amount, key, key)]
-        self._deposit(*self._deposits[-1])
+    def _anything(self) -> Work:
+        """Some operation on one thing; now and then one from before, or its key once more."""
+        if self._before and self.chance.random() < 0.15:
+            name, asked = self.chance.choice(self._before)
+            if self.chance.random() < 0.7:
+                return name, asked
+            return name, replace(asked, printed=self._new_key())
+        kinds = (self._transfer, self._deposit, self._capture, self._void, self._reverse)
+        [kind] = self.chance.choices((*kinds, self._convert), (6, 3, 5, 2, 4, 4))
+        work = kind()
+        self._before = [*self._before[-_MEMORY:], work]
+        return work
 
-    def _deposit(self, source: str, target: str, amount: Decimal, key: str, printed: str) -> None:
-        real = self.world.deposit(source, target, amount, key, printed)
-        self._compare([real], [self.bank.deposit(source, target, amount, key, printed)])
+    def _transfer(self) -> Work:
+        return "transfer", self._order()
+
+    def _deposit(self) -> Work:
+        return self._deposit_into(self.chance.choice(self._wallets))
+
+    def _deposit_into(self, wallet: str) -> Work:
+        key, source = self._new_key(), f"cash {self.bank.wallets[wallet].currency}"
+        return "deposit", Deposit(None, key, key, source, wallet, self._amount(wallet, 500))
+
+    def _capture(self) -> Work:
+        if not self._made:
+            return self._transfer()
+        numbers = [n for n in self._holds() if self._may_be_captured(self.bank.made[n])]
+        begun = [n for n in numbers if 0 < self.bank.made[n].captured < self.bank.made[n].amount]
+        numbers = begun if begun and self.chance.random() < 0.4 else numbers
+        return "capture", self._settlement(numbers, with_amount=True)
+
+    def _void(self) -> Work:
+        if not self._made:
+            return self._transfer()
+        return "void", self._settlement(self._holds(), with_amount=False)
+
+    def _settlement(self, numbers: list[int], *, with_amount: bool) -> Settlement:
+        """Of one hold or a few, mostly by its recipient; now and then of what never was one."""
+        if not numbers or self.chance.random() < 0.05:
+            numbers = [n for n in self._made if not self.bank.made[n].is_hold] or self._made[-1:]
+        key, many = self._new_key(), self.chance.random() < 0.2
+        chosen = tuple(self.chance.sample(numbers, min(len(numbers), 3 if many else 1)))
+        made = self.bank.made[chosen[0]]
+        amount = self._part_of(made) if with_amount and len(chosen) == 1 else None
+        caller, is_operator = self._who(made)
+        final = amount is None or self.chance.random() < 0.4
+        return Settlement(caller, key, key, chosen, amount, final, is_operator)
+
+    def _reverse(self) -> Work:
+        if not self._made:
+            return self._transfer()
+        begun = [number for number in self._made if self.bank.made[number].given_back]
+        number = self.chance.choice(begun if begun and self.chance.random() < 0.4 else self._made)
+        key = self._new_key()
+        made = self.bank.made[number]
+        caller, is_operator = self._who(made)
+        return "reverse", Reversal(caller, key, key, number, self._part_of(made), is_operator)
+
+    def _convert(self) -> Work:
+        caller = self.chance.choice([name for name in self.world.users if name != "user4"])
+        own = [name for name in self._wallets if self.bank.wallets[name].owner == caller]
+        source, target = self.chance.sample(own, 2) if self.chance.random() < 0.95 else own[:1] * 2
+        if self.chance.random() < 0.03:
+            target = self.chance.choice([NOWHERE, *self._wallets])
+        key, currency = self._new_key(), self.bank.wallets[source].currency
+        amount = self._amount_text(source, currency)
+        return "convert", Conversion(caller, key, key, source, target, amount)
+
+    def _holds(self) -> list[int]:
+        return [number for number in self._made if self.bank.made[number].is_hold]
+
+    def _may_be_captured(self, hold: Made) -> bool:
+        """The database goes by its own clock, and captures nothing of a hold that has run out by it."""
+        assert hold.expires_at is not None
+        return hold.status != "pending" or hold.expires_at > datetime.datetime.now(datetime.UTC)
+
+    def _who(self, made: Made) -> tuple[str | None, bool]:
+        """Mostly the recipient; the payer, an operator, the platform, or somebody."""
+        payer, payee = (self.bank.wallets[name].owner for name in (made.source, made.target))
+        somebody = self.chance.choice(list(self.world.users))
+        callers = [
+            (payee, False),
+            (payer, False),
+            (None, True),
+            (somebody, True),
+            (somebody, False),
+        ]
+        [caller] = self.chance.choices(callers, (70, 10, 8, 6, 6))
+        return caller
+
+    def _part_of(self, made: Made) -> str | None:
+        """All, a part, or more than there is."""
+        smallest = Decimal(1).scaleb(-places_of(made.currency))
+        part = self.chance.choice([None, None, "0.3", "0.5", "0.9", "1", "1.1"])
+        if part is None:
+            return "1.0001" if self.chance.random() < 0.03 else None
+        return str(max((made.amount * Decimal(part)).quantize(smallest), smallest))
 
     def _orders(self, most: int) -> list[Order]:
         return [self._order() for _ in range(self.chance.randint(1, most))]
@@ -174,7 +268,7 @@ class Machine:
         if self.chance.random() < 0.05:
             currency = self.chance.choice(CURRENCIES)
         key = self._new_key()
-        hours = self.chance.choice([0] * 8 + [1, 40])
+        hours = self.chance.choice([0] * 8 + [1, 40, _LONG, _LONG])
         return Order(
             caller=caller,
             key=key,

@@ -1,204 +1,42 @@
-"""What the service must answer, said as plainly as it can be: one thread, no database, no service code.
+"""What the service must answer, said as plainly as it can be.
 
-Everything has a short name instead of an id. An operation returns what became of it (``Told``) and
-changes the bank; a refusal is a word of docs/api.md. The order of the refusals is that page's.
+An operation changes the bank and returns what became of it, one ``Told`` for each thing it was asked. The
+order of the refusals is that of docs/api.md.
 """
 
-import datetime
-from collections import ChainMap
-from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass, field, replace
-from decimal import ROUND_HALF_EVEN, Decimal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 from typing import Any
 
 from fintech_core.money import InvalidMoney, Money, places_of
-
-ZERO = Decimal(0)
-
-
-class Refused(Exception):
-    """A rule was broken; ``facts`` are what the answer says besides the word."""
-
-    def __init__(self, code: str, **facts: str) -> None:
-        super().__init__(code)
-        self.code, self.facts = code, facts
+from tests.model.books import ZERO, Books, Known, Made, Refused, Told
+from tests.model.requests import Asked, Conversion, Deposit, Order, Reversal, Settlement
 
 
-@dataclass(frozen=True)
-class Told:
-    """What became of an operation: ``posted``, ``pending`` or the word of the refusal.
-
-    ``number`` is which transaction it made, in the bank's own counting; none where nothing is recorded.
-    """
-
-    code: str
-    facts: dict[str, Any] = field(default_factory=dict)
-    number: int | None = None
-    is_replay: bool = False
-
-
-@dataclass(frozen=True)
-class Order:
-    """A transfer as a caller asks for it; ``to`` is a wallet, or a user for the primary one.
-
-    ``printed`` stands for the whole request: with another one, a key is misused.
-    """
-
-    caller: str
-    key: str
-    printed: str
-    to: str
-    amount: str
-    currency: str | None = None
-    source: str | None = None
-    hold_for: datetime.timedelta | None = None
-
-
-@dataclass
-class User:
-    primary: str
-    tier: int
-    is_active: bool = True
-
-
-@dataclass
-class Wallet:
-    owner: str | None
-    currency: str
-    status: str = "active"
-    balance: Decimal = ZERO
-    held: Decimal = ZERO
-    overdraft: Decimal = ZERO
-    entries: int = 0
-    last_at: datetime.datetime | None = None
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What an owner sent in a currency since the start of the day and of its month."""
-
-    on: datetime.date = datetime.date(1970, 1, 1)
-    in_day: Decimal = ZERO
-    in_month: Decimal = ZERO
-
-    def today(self, today: datetime.date) -> "Spent":
-        if today <= self.on:
-            return self
-        same_month = (today.year, today.month) == (self.on.year, self.on.month)
-        return Spent(today, ZERO, self.in_month if same_month else ZERO)
-
-
-@dataclass(frozen=True)
-class Hold:
-    wallet: str
-    target: str
-    remaining: Decimal
-    fee: Decimal
-    made_at: datetime.datetime
-    expires_at: datetime.datetime
-
-
-@dataclass(frozen=True)
-class Known:
-    """A used key: the request that used it, and what it was told."""
-
-    printed: str
-    told: Told
-
-
-class Bank:
-    """Users, wallets and money; ``now`` is its only clock, and may step back.
-
-    ``limits`` and ``fees`` are the tables of the settings. ``fee_wallets`` take the fees, by currency.
-    """
-
-    def __init__(
-        self,
-        *,
-        limits: dict[int, dict[str, dict[str, str]]],
-        fees: dict[Any, Any],
-        fee_wallets: dict[str, str],
-        now: datetime.datetime,
-    ) -> None:
-        self.limits, self.fees, self.fee_wallets, self.now = limits, fees, fee_wallets, now
-        self.users: dict[str, User] = {}
-        self.wallets: dict[str, Wallet] = {}
-        self.first: dict[tuple[str | None, str], str] = {}
-        self.spent: dict[tuple[str | None, str], Spent] = {}
-        self.holds: dict[int, Hold] = {}
-        self.known: MutableMapping[tuple[str | None, str], Known] = {}
-        self.transactions = 0
-        for currency, name in fee_wallets.items():
-            self.open_wallet(name, None, currency)
-
-    # Who and what there is -----------------------------------------------------------------------
-
-    def open_user(self, name: str, wallet: str, currency: str, *, tier: int) -> None:
-        self.users[name] = User(wallet, tier)
-        self.open_wallet(wallet, name, currency)
-
-    def open_wallet(self, name: str, owner: str | None, currency: str) -> None:
-        """The first of an owner and currency is where their limits are counted."""
-        self.wallets[name] = Wallet(owner, currency)
-        self.first.setdefault((owner, currency), name)
-
-    def available(self, name: str) -> Decimal:
-        wallet = self.wallets[name]
-        return wallet.balance - wallet.held + wallet.overdraft
-
-    def owned(self, owner: str | None, currency: str) -> Decimal:
-        """What all wallets of an owner in a currency hold together."""
-        mine = (w for w in self.wallets.values() if (w.owner, w.currency) == (owner, currency))
-        return sum((wallet.balance for wallet in mine), ZERO)
-
-    def total(self, currency: str) -> Decimal:
-        """Of a currency there is always as much as came in: with the platform's own, nothing."""
-        return sum((w.balance for w in self.wallets.values() if w.currency == currency), ZERO)
-
-    def spent_of(self, wallet: Wallet) -> Spent:
-        return self.spent.get((wallet.owner, wallet.currency), Spent())
-
-    # Trying something out ------------------------------------------------------------------------
-
-    def fork(self) -> "Bank":
-        """The same bank once more; what happens to it does not happen to this one."""
-        other = Bank.__new__(Bank)
-        other.__dict__.update(self.__dict__)
-        other.users = {name: replace(user) for name, user in self.users.items()}
-        other.wallets = {name: replace(wallet) for name, wallet in self.wallets.items()}
-        other.spent, other.holds = dict(self.spent), dict(self.holds)
-        other.known = ChainMap({}, self.known)
-        return other
-
-    def adopt(self, fork: "Bank") -> None:
-        """Let what happened to a fork of this bank have happened to it."""
-        assert isinstance(fork.known, ChainMap)
-        self.known.update(fork.known.maps[0])
-        state = fork.__dict__.items()
-        self.__dict__.update({name: value for name, value in state if name != "known"})
+class Bank(Books):
+    """The operations."""
 
     # Money in ------------------------------------------------------------------------------------
 
-    def deposit(self, source: str, target: str, amount: Decimal, key: str, printed: str) -> Told:
-        """Money comes in from one of the platform's wallets."""
-        currency = self.wallets[target].currency
-        if (None, key) in self.known:
-            return self._replay(None, key, printed)
+    def deposit(self, asked: Deposit) -> list[Told]:
+        if self._is_known(asked):
+            return [self._replay(asked)]
+        source, target, amount = asked.source, asked.target, asked.amount
         self._end_expired_holds(source, target)
-        facts = self._facts("deposit", source, target, amount, currency, ZERO)
+        facts = self._facts("deposit", source, target, amount, ZERO)
         try:
             self._require_open(source, target)
             self._require_room(source, target, amount)
         except Refused as refused:
-            return self._record(None, key, printed, refused.code, facts | refused.facts)
+            return [self._record(asked, refused.code, facts | refused.facts)]
         self._move(facts, (source, -amount), (target, amount))
-        return self._record(None, key, printed, "posted", facts)
+        return [self._record(asked, "posted", facts)]
 
     # Transfers -----------------------------------------------------------------------------------
 
-    def transfer(self, order: Order) -> Told:
-        [told] = self.transfer_many([order])
-        return told
+    def transfer(self, order: Order) -> list[Told]:
+        return self.transfer_many([order])
 
     def transfer_many(self, orders: Sequence[Order]) -> list[Told]:
         """One after the other; a refused one does not touch the others."""
@@ -209,72 +47,78 @@ class Bank:
     def transfer_all_or_none(self, orders: Sequence[Order]) -> list[Told]:
         """All of them; or nothing but the record of the first that was declined, which is told alone."""
         trial = self.fork()
-        told = []
         for order in orders:
             trial._open(order)
+        told = []
         for index, order in enumerate(orders):
             one = trial._transfer(order)
             if one.code not in {"posted", "pending"}:
-                facts = {**one.facts, "index": index}
-                if one.number is None or one.is_replay:
-                    return [replace(one, facts=facts)]
-                for each in orders:
-                    self._open(each)
-                recorded = self._record(order.caller, order.key, order.printed, one.code, one.facts)
-                return [replace(recorded, facts=facts)]
+                if one.number is not None and not one.is_replay:
+                    for each in orders:
+                        self._open(each)
+                    one = self._record(order, one.code, one.facts)
+                return [replace(one, facts={**one.facts, "index": index})]
             told.append(one)
         self.adopt(trial)
         return told
 
     def _open(self, order: Order) -> None:
         """Whoever looks at wallets first ends what ran out in them."""
-        names = [order.source or self.users[order.caller].primary]
-        names.append(self.users[order.to].primary if order.to in self.users else order.to)
-        self._end_expired_holds(*(name for name in names if name in self.wallets))
+        named = (order.source or self._primary(order.caller), self._wallet(order.to))
+        self._end_expired_holds(*(name for name in named if name in self.wallets))
+
+    def _primary(self, user: str | None) -> str:
+        return self.users[user].primary if user is not None else ""
+
+    def _wallet(self, name: str) -> str:
+        return self.users[name].primary if name in self.users else name
 
     def _transfer(self, order: Order) -> Told:
         try:
             source, target, amount = self._read(order)
+            if self._is_known(order):
+                return self._replay(order)
+            self._require_active(order.caller)
+            return self._pay(order, source, target, amount)
         except Refused as refused:
             # Nobody is told of a key by a request that names nothing; but a retry is a retry.
-            known = self.known.get((order.caller, order.key))
-            if known and known.printed == order.printed:
-                return self._replay(order.caller, order.key, order.printed)
+            if self._is_known(order) and not self._is_misused(order):
+                return self._replay(order)
             return Told(refused.code)
-        if (order.caller, order.key) in self.known:
-            return self._replay(order.caller, order.key, order.printed)
-        if not self.users[order.caller].is_active:
-            return Told("invalid_token")
-        fee = self._fee("transfer", source, target, amount)
+
+    def _pay(self, order: Order, source: str, target: str, amount: Money) -> Told:
         value = amount.amount
-        facts = self._facts("transfer", source, target, value, amount.currency, fee)
+        is_own = self.wallets[source].owner == self.wallets[target].owner
+        fee = ZERO if is_own else self._fee("transfer", source, amount)
+        facts = self._facts("transfer", source, target, value, fee, amount.currency)
         try:
             self._judge(source, target, amount, fee)
         except Refused as refused:
             if refused.code == "kyc_required":
-                return Told(refused.code)
-            return self._record(
-                order.caller, order.key, order.printed, refused.code, facts | refused.facts
-            )
+                raise
+            return self._record(order, refused.code, facts | refused.facts)
         self._count(source, target, value)
+        made = Made(source, target, amount.currency, value, fee, facts["at"])
         if order.hold_for is not None:
-            return self._hold(order, source, value, fee, facts)
-        legs = [(source, -(value + fee)), (target, value)]
-        if fee:
-            legs.append((self.fee_wallets[amount.currency], fee))
-        self._move(facts, *legs)
-        return self._record(order.caller, order.key, order.printed, "posted", facts)
+            self.wallets[source].held += value + fee
+            expires_at = facts["at"] + order.hold_for
+            facts["expires_at"] = expires_at.isoformat()
+            told = self._record(order, "pending", facts)
+            made = replace(made, status="pending", expires_at=expires_at)
+            self.open_holds.add(self.transactions)
+        else:
+            self._move(facts, (source, -(value + fee)), (target, value), *self._fee_leg(made, fee))
+            told = self._record(order, "posted", facts)
+        self.made[self.transactions] = made
+        return told
 
     def _read(self, order: Order) -> tuple[str, str, Money]:
         """Which wallets the words mean, and how much."""
-        source = order.source or self.users[order.caller].primary
+        source = order.source or self._primary(order.caller)
         if source not in self.wallets or self.wallets[source].owner != order.caller:
             raise Refused("wallet_not_found")
-        try:
-            amount = Money.parse(order.amount, order.currency or self.wallets[source].currency)
-        except InvalidMoney:
-            raise Refused("validation_error") from None
-        target = self.users[order.to].primary if order.to in self.users else order.to
+        amount = self._parse(order.amount, order.currency or self.wallets[source].currency)
+        target = self._wallet(order.to)
         owner = self.wallets[target].owner if target in self.wallets else None
         if owner is None or not self.users[owner].is_active:
             raise Refused("recipient_not_found")
@@ -295,140 +139,255 @@ class Bank:
             raise Refused("insufficient_funds")
         self._require_room(source, target, amount.amount)
 
-    def _hold(
-        self, order: Order, source: str, amount: Decimal, fee: Decimal, facts: dict[str, Any]
-    ) -> Told:
-        assert order.hold_for is not None
-        self.wallets[source].held += amount + fee
-        made_at = facts["at"]
-        expires_at = made_at + order.hold_for
-        facts["expires_at"] = expires_at.isoformat()
-        told = self._record(order.caller, order.key, order.printed, "pending", facts)
-        assert told.number is not None
-        self.holds[told.number] = Hold(source, facts["target"], amount, fee, made_at, expires_at)
+    def _fee_leg(self, made: Made, fee: Decimal) -> list[tuple[str, Decimal]]:
+        return [(f"fees {made.currency}", fee)] if fee else []
+
+    # Holds ---------------------------------------------------------------------------------------
+
+    def capture(self, asked: Settlement) -> list[Told]:
+        """By the recipient or an operator; ``final`` gives the rest back."""
+        try:
+            sides = [self._capturing_side(asked, number) for number in asked.numbers]
+            return self._settle(asked, sides, Bank._capture)
+        except Refused as refused:
+            return [Told(refused.code)]
+
+    def void(self, asked: Settlement) -> list[Told]:
+        """By the recipient or an operator; by the payer once it has run out."""
+        try:
+            sides = [self._side(asked, self.made[number]) for number in asked.numbers]
+            self._require_due(asked.numbers, sides)
+            return self._settle(asked, sides, Bank._void)
+        except Refused as refused:
+            return [Told(refused.code)]
+
+    def _capturing_side(self, asked: Settlement, number: int) -> str:
+        made = self.made[number]
+        side = self._side(asked, made)
+        if side == "payer":
+            raise Refused("permission_denied")
+        if asked.amount is not None:
+            self._parse(asked.amount, made.currency)
+        return side
+
+    def _require_due(self, numbers: Sequence[int], sides: Sequence[str]) -> None:
+        """The payer waits until a hold has run out."""
+        for number, side in zip(numbers, sides, strict=True):
+            hold = self.made[number]
+            if side == "payer" and hold.status == "pending" and not self._is_overdue(hold):
+                raise Refused("hold_not_expired")
+
+    def _settle(
+        self,
+        asked: Settlement,
+        sides: Sequence[str],
+        decide: Callable[["Bank", Settlement, int, str, dict[str, Any]], str],
+    ) -> list[Told]:
+        if self._is_known(asked):
+            first = self._replay(asked)
+            if first.code not in {"posted", "voided", "expired"}:
+                return [first]
+            return [self._replay(self._part(asked, n)) for n in range(len(asked.numbers))]
+        self._require_active(asked.caller)
+        trial = self.fork()
+        trial._look_at(asked.numbers, sides)
+        told = []
+        for place, (number, side) in enumerate(zip(asked.numbers, sides, strict=True)):
+            made = trial.made[number]
+            left = made.remaining if made.is_hold and made.remaining else made.amount
+            value = Money.parse(asked.amount, made.currency).amount if asked.amount else left
+            facts = trial._facts("transfer", made.source, made.target, value, ZERO)
+            facts["at"] = trial.now
+            try:
+                code = decide(trial, asked, number, side, facts)
+            except Refused as refused:
+                self._look_at(asked.numbers, sides)
+                return [self._record(asked, refused.code, facts | refused.facts)]
+            facts["hold"] = trial.made[number].told()
+            told.append(trial._record(self._part(asked, place), code, facts))
+        self.adopt(trial)
         return told
 
-    # Rules ---------------------------------------------------------------------------------------
+    def _look_at(self, numbers: Sequence[int], sides: Sequence[str]) -> None:
+        """What ran out is ended first; but what its payer asks for is the payer's to end."""
+        spared = {n for n, side in zip(numbers, sides, strict=True) if side == "payer"}
+        for number in numbers:
+            made = self.made[number]
+            self._end_expired_holds(made.source, made.target, spared=spared)
 
-    def _require_open(self, *names: str) -> None:
-        for name in names:
-            if self.wallets[name].status != "active":
-                raise Refused(f"wallet_{self.wallets[name].status}")
+    def _part(self, asked: Settlement, place: int) -> Asked:
+        """The first of a group has the caller's key; the others one that is made from it."""
+        key = asked.key if place == 0 else f"{asked.key} {place + 1}"
+        return Asked(asked.caller, key, asked.printed)
 
-    def _require_within_limits(self, payer: Wallet, amount: Decimal) -> None:
-        assert payer.owner is not None
-        spent = self.spent_of(payer).today(self.now.date())
-        texts = self.limits[self.users[payer.owner].tier][payer.currency]
-        limits = {name: Decimal(text) for name, text in texts.items()}
-        remaining = {
-            "per_transfer": limits["per_transfer"],
-            "per_day": max(limits["per_day"] - spent.in_day, ZERO),
-            "per_month": max(limits["per_month"] - spent.in_month, ZERO),
-        }
-        for name, left in remaining.items():
-            if amount > left:
-                raise Refused(
-                    "limit_exceeded",
-                    limit=name,
-                    limit_amount=str(Money(limits[name], payer.currency)),
-                    remaining=str(Money(left, payer.currency)),
-                    currency=payer.currency,
-                )
-
-    def _require_room(self, source: str, target: str, amount: Decimal) -> None:
-        payee = self.wallets[target]
-        if payee.owner is None or payee.owner == self.wallets[source].owner:
-            return
-        largest = self.limits[self.users[payee.owner].tier][payee.currency]["largest_balance"]
-        if self.owned(payee.owner, payee.currency) + amount > Decimal(largest):
-            raise Refused("balance_limit_exceeded")
-
-    def _fee(self, kind: str, source: str, target: str, amount: Money) -> Decimal:
-        payer, payee = self.wallets[source], self.wallets[target]
-        if payer.owner is None or payer.owner == payee.owner:
-            return ZERO
-        tiers = self.fees.get(kind, {})
-        currencies = tiers.get(self.users[payer.owner].tier, tiers.get("*", {}))
-        entry = currencies.get(amount.currency, currencies.get("*", {}))
-        fee = Decimal(entry.get("flat", "0"))
-        fee += amount.amount * Decimal(entry.get("percent", "0")) / 100
-        fee = max(fee, Decimal(entry.get("minimum", "0")))
-        if "maximum" in entry:
-            fee = min(fee, Decimal(entry["maximum"]))
-        return fee.quantize(Decimal(1).scaleb(-places_of(amount.currency)), ROUND_HALF_EVEN)
-
-    # What happens --------------------------------------------------------------------------------
-
-    def _facts(
-        self, kind: str, source: str, target: str, amount: Decimal, currency: str, fee: Decimal
-    ) -> dict[str, Any]:
-        last = (self.wallets[name].last_at for name in (source, target))
-        return {
-            "kind": kind,
-            "source": source,
-            "target": target,
-            "amount": amount,
-            "currency": currency,
-            "fee": fee,
-            "at": max(self.now, *(moment for moment in last if moment), self.now),
-        }
-
-    def _count(self, source: str, target: str, amount: Decimal) -> None:
-        """What is sent to somebody else counts for the limits."""
-        payer = self.wallets[source]
-        if payer.owner != self.wallets[target].owner:
-            spent = self.spent_of(payer).today(self.now.date())
-            self.spent[payer.owner, payer.currency] = Spent(
-                spent.on, spent.in_day + amount, spent.in_month + amount
-            )
-
-    def _move(self, facts: dict[str, Any], *legs: tuple[str, Decimal]) -> None:
-        """Every wallet moves; the posting is dated no earlier than the last of any of them."""
-        last = (self.wallets[name].last_at for name, _ in legs)
-        facts["at"] = max(facts["at"], *(moment for moment in last if moment), facts["at"])
-        for name, amount in legs:
-            wallet = self.wallets[name]
-            wallet.balance += amount
-            wallet.entries += 1
-            wallet.last_at = facts["at"]
-        facts["left"] = {name: self.wallets[name].balance for name, _ in legs}
-
-    def _end_expired_holds(self, *names: str) -> None:
-        """Those of the wallets named, and of where their owners' limits are counted."""
-        firsts = {
-            self.first[wallet.owner, wallet.currency]
-            for wallet in map(self.wallets.__getitem__, names)
-            if wallet.owner is not None
-        }
-        for number, hold in list(self.holds.items()):
-            if hold.wallet in {*names, *firsts} and hold.expires_at <= self.now:
-                self._release(number)
-
-    def _release(self, number: int) -> None:
-        """What was sent and comes back counts for the limits of its day and month no more."""
-        hold = self.holds.pop(number)
-        wallet = self.wallets[hold.wallet]
-        wallet.held -= hold.remaining + hold.fee
-        if wallet.owner == self.wallets[hold.target].owner:
-            return
-        spent, made_on = self.spent_of(wallet), hold.made_at.date()
-        in_day = hold.remaining if made_on == spent.on else ZERO
-        same_month = (made_on.year, made_on.month) == (spent.on.year, spent.on.month)
-        in_month = hold.remaining if same_month else ZERO
-        self.spent[wallet.owner, wallet.currency] = Spent(
-            spent.on, max(spent.in_day - in_day, ZERO), max(spent.in_month - in_month, ZERO)
+    def _capture(self, asked: Settlement, number: int, side: str, facts: dict[str, Any]) -> str:
+        hold, amount = self.made[number], facts["amount"]
+        self._require_open(hold.source, hold.target)
+        if hold.status != "pending":
+            raise Refused("hold_not_pending", hold_status=hold.status)
+        if amount > hold.remaining:
+            remaining = str(Money(hold.remaining, hold.currency))
+            raise Refused("capture_exceeds_hold", remaining=remaining, currency=hold.currency)
+        self._require_room(hold.source, hold.target, amount)
+        share = hold.fee * (hold.captured + amount) / hold.amount
+        smallest = Decimal(1).scaleb(-places_of(hold.currency))
+        fee = share.quantize(smallest, ROUND_DOWN) - hold.captured_fee
+        self.made[number] = replace(
+            hold, captured=hold.captured + amount, captured_fee=hold.captured_fee + fee
         )
+        self.wallets[hold.source].held -= amount + fee
+        if asked.final or not self.made[number].remaining:
+            self._end(number, "posted")
+        facts["fee"] = fee
+        legs = [(hold.source, -(amount + fee)), (hold.target, amount)]
+        self._move(facts, *legs, *self._fee_leg(hold, fee))
+        return "posted"
 
-    def _record(
-        self, caller: str | None, key: str, printed: str, code: str, facts: dict[str, Any]
-    ) -> Told:
+    def _void(self, asked: Settlement, number: int, side: str, facts: dict[str, Any]) -> str:
+        hold = self.made[number]
+        if side == "payer" and hold.status == "expired":
+            return "expired"
+        if hold.status != "pending":
+            raise Refused("hold_not_pending", hold_status=hold.status)
+        self._end(number, "voided")
+        return "voided"
+
+    def _side(self, asked: Settlement | Reversal, made: Made) -> str:
+        if asked.caller is None:
+            return "operator"
+        if self.wallets[made.target].owner == asked.caller:
+            return "recipient"
+        if self.wallets[made.source].owner == asked.caller:
+            return "payer"
+        if not asked.is_operator:
+            raise Refused("not_found")
+        return "operator"
+
+    # Money back ----------------------------------------------------------------------------------
+
+    def reverse(self, asked: Reversal) -> list[Told]:
+        """All that is left of a transfer, or a part, by its recipient or an operator; not the fee."""
+        try:
+            return [self._reverse(asked, self.made[asked.number])]
+        except Refused as refused:
+            return [Told(refused.code)]
+
+    def _reverse(self, asked: Reversal, made: Made) -> Told:
+        if self._side(asked, made) == "payer":
+            raise Refused("permission_denied")
+        value = self._parse(asked.amount, made.currency).amount if asked.amount else None
+        if self._is_known(asked):
+            return self._replay(asked)
+        self._require_active(asked.caller)
+        source, target = made.target, made.source
+        self._end_expired_holds(source, target)
+        left = made.posted - made.given_back
+        amount = value or left or made.posted or made.amount
+        facts = self._facts("reversal", source, target, amount, ZERO)
+        try:
+            self._judge_reversal(source, target, amount, left)
+        except Refused as refused:
+            return self._record(asked, refused.code, facts | refused.facts)
+        now = self.made[asked.number]
+        self.made[asked.number] = replace(now, given_back=now.given_back + amount)
+        self._move(facts, (source, -amount), (target, amount))
+        return self._record(asked, "posted", facts)
+
+    def _judge_reversal(self, source: str, target: str, amount: Decimal, left: Decimal) -> None:
+        self._require_open(source, target)
+        payer = self.wallets[source]
+        if amount > left:
+            remaining = str(Money(left, payer.currency))
+            raise Refused("reversal_exceeds_original", remaining=remaining, currency=payer.currency)
+        # What an overdraft allows is not the recipient's to give back.
+        if payer.balance - payer.held < amount:
+            raise Refused("insufficient_funds")
+        self._require_room(source, target, amount)
+
+    # Other money ---------------------------------------------------------------------------------
+
+    def convert(self, asked: Conversion) -> list[Told]:
+        """Between own wallets; what does not come out even is the platform's."""
+        try:
+            return [self._convert(asked)]
+        except Refused as refused:
+            return [Told(refused.code)]
+
+    def _convert(self, asked: Conversion) -> Told:
+        source, target = asked.source, asked.target
+        for name in (source, target):
+            if name not in self.wallets or self.wallets[name].owner != asked.caller:
+                raise Refused("wallet_not_found")
+        paid, wanted = self.wallets[source].currency, self.wallets[target].currency
+        money = self._parse(asked.amount, paid)
+        amount, fee = money.amount, ZERO
+        bought, sold = self._bought(amount, paid, wanted)
+        if self._is_known(asked) and (bought != 0 or not self._is_misused(asked)):
+            return self._replay(asked)
+        if bought == 0:
+            raise Refused("validation_error")
+        self._require_active(asked.caller)
+        self._end_expired_holds(source, target)
+        platform = [f"fx {paid}", f"fx {wanted}", f"rounding {wanted}", f"fees {paid}"]
+        at = self.now
+        if bought is not None:
+            fee = self._fee("conversion", source, money)
+            at = self._moment(source, target, *platform)
+        facts = self._facts("conversion", source, target, amount, fee)
+        facts |= {"to_amount": bought, "at": max(facts["at"], at)}
+        try:
+            bought = self._judge_conversion(source, target, amount + fee, bought)
+        except Refused as refused:
+            return self._record(asked, refused.code, facts | refused.facts)
+        moved = (amount, -sold, sold - bought, fee)
+        legs = [(source, -(amount + fee)), (target, bought), *zip(platform, moved, strict=True)]
+        self._move(facts, *(leg for leg in legs if leg[1]))
+        return self._record(asked, "posted", facts)
+
+    def _bought(self, amount: Decimal, paid: str, wanted: str) -> tuple[Decimal | None, Decimal]:
+        """What reaches the owner and what the platform gives; nothing between wallets of a currency."""
+        if paid == wanted:
+            return None, ZERO
+        exact = amount * self.rates[paid, wanted]
+        smallest = Decimal(1).scaleb(-places_of(wanted))
+        return exact.quantize(smallest, ROUND_FLOOR), exact.quantize(smallest, ROUND_CEILING)
+
+    def _judge_conversion(
+        self, source: str, target: str, amount: Decimal, bought: Decimal | None
+    ) -> Decimal:
+        self._require_open(source, target)
+        if bought is None:
+            raise Refused("currency_mismatch")
+        if self.available(source) < amount:
+            raise Refused("insufficient_funds")
+        self._require_room("", target, bought)
+        return bought
+
+    # Keys ----------------------------------------------------------------------------------------
+
+    def _require_active(self, caller: str | None) -> None:
+        if caller is not None and not self.users[caller].is_active:
+            raise Refused("invalid_token")
+
+    def _parse(self, text: str, currency: str) -> Money:
+        try:
+            return Money.parse(text, currency)
+        except InvalidMoney:
+            raise Refused("validation_error") from None
+
+    def _is_known(self, asked: Asked) -> bool:
+        return (asked.caller, asked.key) in self.known
+
+    def _is_misused(self, asked: Asked) -> bool:
+        return self.known[asked.caller, asked.key].printed != asked.printed
+
+    def _replay(self, asked: Asked) -> Told:
+        if self._is_misused(asked):
+            return Told("idempotency_key_reused")
+        return replace(self.known[asked.caller, asked.key].told, is_replay=True)
+
+    def _record(self, asked: Asked, code: str, facts: dict[str, Any]) -> Told:
         self.transactions += 1
         told = Told(code, facts, self.transactions)
-        self.known[caller, key] = Known(printed, told)
+        self.known[asked.caller, asked.key] = Known(asked.printed, told)
         return told
-
-    def _replay(self, caller: str | None, key: str, printed: str) -> Told:
-        known = self.known[caller, key]
-        if known.printed != printed:
-            return Told("idempotency_key_reused")
-        return replace(known.told, is_replay=True)

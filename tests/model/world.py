@@ -13,11 +13,20 @@ from django.test import override_settings
 
 from fintech_core.exceptions import DomainError, RequestInProgress
 from fintech_core.money import Money
-from tests.model.reference import Bank, Order, Spent, Told
+from tests.model.books import Spent, Told
+from tests.model.reference import Bank
+from tests.model.requests import Asked, Conversion, Deposit, Order, Reversal, Settlement
 from transactions import accounts, services
-from transactions.declines import BatchRefused
-from transactions.instructions import Outcome, Recipient, Request, TransferInstruction
-from transactions.services import transfers
+from transactions.instructions import (
+    HoldOutcome,
+    Outcome,
+    Recipient,
+    Request,
+    TransferInstruction,
+)
+from transactions.models import TransactionKind
+from transactions.rates import Price
+from transactions.services import conversions, holds, transfers
 from users.models import KycStatus, User
 from wallet.models import Wallet, WalletKind
 from wallet.services import freeze_wallet, open_platform_wallet, unfreeze_wallet
@@ -44,18 +53,28 @@ FEES: dict[str, dict[int | str, dict[str, dict[str, str]]]] = {
     "transfer": {
         1: {"USD": {"flat": "0.10", "percent": "1.5", "minimum": "0.25", "maximum": "1.00"}},
         "*": {"EUR": {"percent": "0.333"}, "JPY": {"percent": "2.5"}},
-    }
+    },
+    "conversion": {"*": {"USD": {"flat": "0.05"}, "*": {"percent": "0.5"}}},
+}
+RATES = {
+    ("USD", "EUR"): Decimal("0.913742"),
+    ("EUR", "USD"): Decimal("1.08321"),
+    ("USD", "JPY"): Decimal("151.377"),
+    ("JPY", "USD"): Decimal("0.0065219"),
+    ("EUR", "JPY"): Decimal("163.913"),
+    ("JPY", "EUR"): Decimal("0.0060541"),
 }
 # A wallet that nobody has.
 NOWHERE = "nowhere"
-START = datetime.datetime(2024, 1, 30, 21, tzinfo=datetime.UTC)
+START = datetime.datetime(2004, 1, 30, 21, tzinfo=datetime.UTC)
+END = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 
 
 class World:
     """``bank`` and the database hold the same; ``ids`` are the database's names for the bank's.
 
-    The service believes the bank's clock. It begins years ago: the database refuses what is dated ahead
-    of its own.
+    The service believes the bank's clock. It begins years ago and ends before now: the database refuses
+    what is dated ahead of its own.
     """
 
     def __init__(self) -> None:
@@ -63,16 +82,10 @@ class World:
         self.users: dict[str, User] = {}
         self._of_number: dict[int, uuid.UUID] = {}
         self._number_of: dict[uuid.UUID, int] = {}
-        name = uuid.uuid4().hex
-        fees = {currency: f"fees {currency}" for currency in CURRENCIES}
+        self.bank = Bank(limits=LIMITS, fees=FEES, rates=RATES, now=START)
         for currency in CURRENCIES:
-            for purpose, kind in ((f"fees {currency}", "fees"), (f"cash {currency}", "cash")):
-                self.ids[purpose] = open_platform_wallet(
-                    purpose=f"model {name} {kind}", kind=WalletKind(kind), currency=currency
-                ).pk
-        self.bank = Bank(limits=LIMITS, fees=FEES, fee_wallets=fees, now=START)
-        for currency in CURRENCIES:
-            self.bank.open_wallet(f"cash {currency}", None, currency)
+            for purpose, kind in _PLATFORM.items():
+                self._open_platform_wallet(f"{purpose} {currency}", kind, currency)
         for number, tier in enumerate((2, 2, 1, 1, 0)):
             self._open_user(f"user{number}", tier)
         for owner, currency in (
@@ -81,6 +94,12 @@ class World:
         ):
             self._open_wallet(owner, currency)
         self.names = {pk: name for name, pk in self.ids.items()}
+
+    def _open_platform_wallet(self, name: str, kind: WalletKind, currency: str) -> None:
+        purpose = f"model {self.ids[NOWHERE].hex} {name}"
+        wallet = open_platform_wallet(purpose=purpose, kind=kind, currency=currency)
+        self.ids[name] = wallet.pk
+        self.bank.open_wallet(name, None, currency)
 
     def _open_user(self, name: str, tier: int) -> None:
         user = User.objects.create_user(
@@ -108,63 +127,115 @@ class World:
     def in_force(self) -> Iterator[None]:
         """The world's limits, fees, fee wallets and clock are the service's."""
         read = accounts._opened
-        fee_wallets = {currency: self.ids[f"fees {currency}"] for currency in CURRENCIES}
+        fees = {currency: self.ids[f"fees {currency}"] for currency in CURRENCIES}
 
         def at_our_time(found: dict[str, Any]) -> accounts.Opened:
             opened = read(found)
             opened.read_at = self.bank.now
             return opened
 
+        def price(source: str, target: str) -> Price:
+            return Price(RATES[source, target], START, "model")
+
+        def exchanging(source: str, target: str) -> conversions._Platform:
+            names = (f"fx {source}", f"fx {target}", f"rounding {target}", f"fees {source}")
+            return conversions._Platform(*(self.ids[name] for name in names))
+
         with (
             override_settings(LIMITS=LIMITS, FEES=FEES),
             mock.patch.object(accounts, "_opened", at_our_time),
-            mock.patch.object(transfers, "fee_wallets", return_value=fee_wallets),
+            mock.patch.object(transfers, "fee_wallets", return_value=fees),
+            mock.patch.object(holds, "fee_wallets_of", return_value=fees),
+            mock.patch.object(conversions, "price_of", price),
+            mock.patch.object(conversions, "_platform_wallets", exchanging),
         ):
             yield
 
     # The service, in the bank's words ------------------------------------------------------------
 
-    def transfer(self, order: Order) -> Told:
-        """One transfer; asked again while somebody else holds what it needs."""
+    def do(self, name: str, asked: Any) -> list[Told]:
+        """What the operation of this name is told; it is asked again while somebody is in its way."""
         while True:
             try:
-                return self.told(services.transfer(self.instruction(order)))
+                found = getattr(self, f"_{name}")(asked)
             except RequestInProgress:
                 continue
             except DomainError as error:
-                return self.told(error)
+                found = error
+            return [self.told(one) for one in (found if isinstance(found, list) else [found])]
 
-    def transfer_many(self, orders: Sequence[Order]) -> list[Told]:
-        return [self.told(r) for r in services.transfer_many(list(map(self.instruction, orders)))]
+    def _transfer(self, order: Order) -> Outcome:
+        return services.transfer(self.instruction(order))
 
-    def transfer_all_or_none(self, orders: Sequence[Order]) -> list[Told]:
-        try:
-            outcomes = services.transfer_all_or_none(list(map(self.instruction, orders)))
-        except BatchRefused as refused:
-            return [self.told(refused)]
-        return [self.told(outcome) for outcome in outcomes]
+    def _transfer_many(self, orders: Sequence[Order]) -> list[Outcome | DomainError]:
+        return services.transfer_many([self.instruction(order) for order in orders])
 
-    def deposit(self, source: str, target: str, amount: Decimal, key: str, printed: str) -> Told:
-        currency = self.bank.wallets[target].currency
-        try:
-            outcome = services.deposit(
-                source_id=self.ids[source],
-                target_id=self.ids[target],
-                amount=Money(amount, currency),
-                request=Request(None, self._key(key), _sha256(printed)),
+    def _transfer_all_or_none(self, orders: Sequence[Order]) -> list[Outcome]:
+        return services.transfer_all_or_none([self.instruction(order) for order in orders])
+
+    def _deposit(self, asked: Deposit) -> Outcome:
+        return services.deposit(
+            source_id=self.ids[asked.source],
+            target_id=self.ids[asked.target],
+            amount=Money(asked.amount, self.bank.wallets[asked.target].currency),
+            request=self._request(asked),
+        )
+
+    def _capture(self, asked: Settlement) -> HoldOutcome | list[HoldOutcome]:
+        ids = [self._of_number[number] for number in asked.numbers]
+        request, is_operator = self._request(asked), asked.is_operator
+        if len(ids) > 1:
+            return services.capture_holds(hold_ids=ids, request=request, is_operator=is_operator)
+        return services.capture_hold(
+            hold_id=ids[0],
+            request=request,
+            is_operator=is_operator,
+            amount=asked.amount,
+            final=asked.final,
+        )
+
+    def _void(self, asked: Settlement) -> HoldOutcome | list[HoldOutcome]:
+        ids = [self._of_number[number] for number in asked.numbers]
+        request, is_operator = self._request(asked), asked.is_operator
+        if len(ids) > 1:
+            return services.void_holds(hold_ids=ids, request=request, is_operator=is_operator)
+        return services.void_hold(hold_id=ids[0], request=request, is_operator=is_operator)
+
+    def _reverse(self, asked: Reversal) -> Outcome:
+        return services.reverse_transaction(
+            transaction_id=self._of_number[asked.number],
+            request=self._request(asked),
+            is_operator=asked.is_operator,
+            amount=asked.amount,
+        )
+
+    def _convert(self, asked: Conversion) -> Outcome:
+        request = self._request(asked)
+        assert request.caller_id is not None
+        return services.convert(
+            services.ConversionInstruction(
+                caller_id=request.caller_id,
+                request=request,
+                source_wallet_id=self.ids[asked.source],
+                target_wallet_id=self.ids[asked.target],
+                amount=asked.amount,
             )
-        except DomainError as error:
-            return self.told(error)
-        return self.told(outcome)
+        )
+
+    def _request(self, asked: Asked) -> Request:
+        caller_id = self.ids[asked.caller] if asked.caller else None
+        return Request(caller_id, self._key(asked.key), _sha256(asked.printed))
 
     def instruction(self, order: Order) -> TransferInstruction:
         recipient = Recipient(wallet_id=self.ids[order.to])
         if order.to in self.users:
             recipient = Recipient(email=self.users[order.to].email)
+        request = self._request(order)
+        assert request.caller_id is not None
         return TransferInstruction(
-            caller_id=self.ids[order.caller],
-            idempotency_key=self._key(order.key),
-            fingerprint=_sha256(order.printed),
+            caller_id=request.caller_id,
+            idempotency_key=request.idempotency_key,
+            fingerprint=request.fingerprint,
             recipient=recipient,
             amount=order.amount,
             currency=order.currency,
@@ -176,13 +247,13 @@ class World:
         """A platform's key is everybody's, so the worlds must not share one."""
         return f"{self.ids[NOWHERE].hex}:{key}"
 
-    def told(self, result: Outcome | DomainError) -> Told:
+    def told(self, result: Outcome | HoldOutcome | DomainError) -> Told:
         """An outcome or refusal in the bank's words; ``number`` is the database's id for now."""
         if isinstance(result, DomainError):
             facts = {name: value for name, value in result.facts.items() if name in _SAID}
             record = result.facts.get("transaction")
             return Told(result.code, facts, uuid.UUID(record).int if record else None)
-        record = result.transaction
+        record = result.act if isinstance(result, HoldOutcome) else result.transaction
         facts = {
             "kind": str(record.kind),
             "source": self.names[record.from_wallet_id],
@@ -192,8 +263,15 @@ class World:
             "fee": record.fee,
             "at": record.created_at,
         }
-        for name, value in (record.facts or {}).items():
-            facts[name] = value
+        facts |= {name: v for name, v in (record.facts or {}).items() if name not in _UNSAID}
+        if isinstance(facts.get("hold"), dict):
+            shown = {n: v for n, v in facts["hold"].items() if n not in {"expires_at", "posted_at"}}
+            facts["hold"] = shown
+        else:
+            # Which of a group was refused.
+            facts.pop("hold", None)
+        if record.kind == TransactionKind.CONVERSION:
+            facts["to_amount"] = record.to_amount
         if record.balances_after:
             facts["left"] = {self.names[pk]: left for pk, left in record.balances_after.items()}
         code = record.decline_code or str(record.status)
@@ -263,6 +341,14 @@ class World:
         self.bank.users[user].tier, self.bank.users[user].is_active = tier, is_active
 
 
+_PLATFORM = {
+    "cash": WalletKind.CASH,
+    "fees": WalletKind.FEES,
+    "fx": WalletKind.EXCHANGE,
+    "rounding": WalletKind.ROUNDING,
+}
+# What a record keeps that is no part of what the model knows.
+_UNSAID = {"rate", "rate_source", "rate_as_of"}
 # What a refusal says besides its word.
 _SAID = {"limit", "limit_amount", "remaining", "index"}
 
