@@ -23,16 +23,16 @@ LOADED = {
         "4106a933f7944b964087f2817664aa9f6b1eee17b8f61f5211a39ebc65ff2524"
     ),
     "transactions/sql/ledger_rules.sql": (
-        "e9d5e6942efd37df370beef6131d7eb585c2d0d16f15af4396190a4c8be4cbd6"
+        "fc2b55ca2b77b8ba09f94b5154d6f4bd93c5fb7d8683169a74e322bf90701e2b"
     ),
     "transactions/sql/ledger_violations.sql": (
         "6060a89123e34207662f545349b60b21dd6ba6f4ce2dfa80cbb05aca5d3bfebd"
     ),
     "transactions/sql/open_accounts.sql": (
-        "aca25cb2b52229be2dc6acb5f29d84ff27f33d05dec0ddf46beb864f77b5afca"
+        "8d8d116afd63c87926b7ae7866c164291dfe4d45af7e173703150a69e1ddb488"
     ),
     "transactions/sql/posting.sql": (
-        "8fa46b6897bf84a6113ebab7ac3bb5335150b3e9d0b466164e9f3f756492f934"
+        "a93e7c941369b4ba5e76b8876b821dd5047a8399ab1ec38e10248e8ce00b4b0c"
     ),
     "transactions/sql/transfer_reads.sql": (
         "8435f168a6f9e2872f2feaaf783c7c860e2d33ba101f38acf61a0ccbab3a8fdb"
