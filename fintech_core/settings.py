@@ -144,7 +144,7 @@ def database(url: str, *, as_owner: bool = False) -> dict[str, Any]:
         "tcp_user_timeout": 5_000,
         "keepalives_idle": 10,
         "application_name": "fintech_core",
-        # Lets ``fintech_core.database.call`` keep its statements prepared; Django's own cursors never are.
+        # Lets ``fintech_core.database.call`` keep its statements prepared; Django's cursors never are.
         "prepare_threshold": 5,
         "options": " ".join(f"-c {name}={value}" for name, value in session.items()),
     }
