@@ -50,7 +50,8 @@ class BatchView(APIView):
             request_id=current_request_id(),
             client_address=client_address(request._request),
         )
-        read = [_read(sent, asked) for sent in values["transfers"]]
+        path = reverse("transfer")
+        read = [_read(sent, asked, path) for sent in values["transfers"]]
         results = _all_or_none(read) if values["mode"] == "atomic" else _each(read)
         unknown = sum(isinstance(result, RecipientNotFound) for result in results)
         if unknown:
@@ -65,14 +66,15 @@ class BatchView(APIView):
 Read = TransferInstruction | ValidationError | DomainError
 
 
-def _read(sent: Any, asked: Request) -> Read:
-    """What one member of the list asks for, or what is wrong with its shape."""
+def _read(sent: Any, asked: Request, path: str) -> Read:
+    """What one member of the list asks for, or what is wrong with its shape; ``path`` is where it would
+    be sent alone."""
     try:
         values = TransferSerializer.take(sent)
         key = idempotency.read_key(header=None, body=values)
     except (ValidationError, DomainError) as error:
         return error
-    fingerprint = idempotency.fingerprint(method="POST", path=reverse("transfer"), body=sent)
+    fingerprint = idempotency.fingerprint(method="POST", path=path, body=sent)
     return instruction_of(values, replace(asked, idempotency_key=key, fingerprint=fingerprint))
 
 
