@@ -41,10 +41,7 @@ LOADED = {
         "6fa5de26f33ba49707ec21262d0fd2d90a8ae01f25652af9d872654c14f0f1c9"
     ),
     "transactions/sql/violations.sql": (
-        "68c52cff620bd50ca7869c245560b27f5948897fe81eb8e0e538f05895245e5d"
-    ),
-    "transactions/sql/violations_in_parallel.sql": (
-        "6bb85c07b4376544a8dcab649e1b11cee45040781b3e8c7f627f247262ff448d"
+        "fc786c1cfdce7dc921c05689bda82141ea44bcae1c4bd386806c5bf379ebc978"
     ),
     "users/sql/live_user.sql": ("1192891a09c8b8fe56c82a9720329ae8de7e45b44aa9aa26ba973ca75bf42d39"),
 }

@@ -167,5 +167,4 @@ class Migration(migrations.Migration):
         run_sql_file("transactions", "posting"),
         run_sql_file("transactions", "ledger_rules"),
         run_sql_file("transactions", "open_accounts"),
-        run_sql_file("transactions", "violations"),
     ]

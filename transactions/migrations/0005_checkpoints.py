@@ -95,5 +95,5 @@ class Migration(migrations.Migration):
             ),
         ),
         run_sql_file("transactions", "verification"),
-        run_sql_file("transactions", "violations_in_parallel"),
+        run_sql_file("transactions", "violations"),
     ]
