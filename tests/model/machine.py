@@ -170,29 +170,27 @@ class Machine:
         return "deposit", Deposit(None, key, key, source, wallet, self._amount(wallet, 500))
 
     def _capture(self) -> Work:
-        if not self._made:
-            return self._transfer()
         numbers = [n for n in self._holds() if self._may_be_captured(self.bank.made[n])]
         begun = [n for n in numbers if 0 < self.bank.made[n].captured < self.bank.made[n].amount]
         numbers = begun if begun and self.chance.random() < 0.4 else numbers
-        return "capture", self._settlement(numbers, with_amount=True)
+        return self._settlement("capture", numbers)
 
     def _void(self) -> Work:
-        if not self._made:
-            return self._transfer()
-        return "void", self._settlement(self._holds(), with_amount=False)
+        return self._settlement("void", self._holds())
 
-    def _settlement(self, numbers: list[int], *, with_amount: bool) -> Settlement:
+    def _settlement(self, name: str, numbers: list[int]) -> Work:
         """Of one hold or a few, mostly by its recipient; now and then of what never was one."""
         if not numbers or self.chance.random() < 0.05:
-            numbers = [n for n in self._made if not self.bank.made[n].is_hold] or self._made[-1:]
+            numbers = [number for number in self._made if not self.bank.made[number].is_hold]
+        if not numbers:
+            return self._transfer()
         key, many = self._new_key(), self.chance.random() < 0.2
         chosen = tuple(self.chance.sample(numbers, min(len(numbers), 3 if many else 1)))
         made = self.bank.made[chosen[0]]
-        amount = self._part_of(made) if with_amount and len(chosen) == 1 else None
+        amount = self._part_of(made) if name == "capture" and len(chosen) == 1 else None
         caller, is_operator = self._who(made)
         final = amount is None or self.chance.random() < 0.4
-        return Settlement(caller, key, key, chosen, amount, final, is_operator)
+        return name, Settlement(caller, key, key, chosen, amount, final, is_operator)
 
     def _reverse(self) -> Work:
         if not self._made:
