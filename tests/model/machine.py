@@ -87,16 +87,14 @@ class Machine:
     def change_wallet(self) -> None:
         frozen = [name for name in self._wallets if self.bank.wallets[name].status == "frozen"]
         name = self.chance.choice(frozen * 9 + self._wallets)
-        wallet = self.bank.wallets[name]
-        self.done += 1
-        if wallet.status == "frozen":
-            self.world.set_status(name, "active")
-        elif wallet.status == "active" and self.chance.random() < 0.6:
-            least = max(wallet.held - wallet.balance, Decimal(0))
-            self.world.set_overdraft(name, max(self._amount(name, 50), least))
-        elif wallet.status == "active":
-            is_pot = name.endswith("pot") and not wallet.balance and not wallet.held
-            self.world.set_status(name, "closed" if is_pot else "frozen")
+        if self.chance.random() < 0.4:
+            self._ask("set_overdraft", (name, str(self._amount(name, 50))))
+        elif name.endswith("pot") and self.chance.random() < 0.2:
+            self._ask("close", name)
+        elif self.bank.wallets[name].status == "frozen":
+            self.world.thaw(name)
+        elif self.bank.wallets[name].status == "active":
+            self.world.freeze(name)
 
     def change_user(self) -> None:
         self.done += 1

@@ -363,6 +363,31 @@ class Bank(Books):
         self._require_room("", target, bought)
         return bought
 
+    # Wallets -------------------------------------------------------------------------------------
+
+    def close(self, name: str) -> list[Told]:
+        """An own wallet in which nothing is left; what ran out in it counts for nothing."""
+        trial = self.fork()
+        trial._end_expired_holds(name)
+        wallet = trial.wallets[name]
+        if wallet.status != "active":
+            return [Told("invalid_state")]
+        if wallet.balance or wallet.held:
+            return [Told("wallet_not_empty")]
+        wallet.status = "closed"
+        self.adopt(trial)
+        return [Told("done")]
+
+    def set_overdraft(self, asked: tuple[str, str]) -> list[Told]:
+        """How far below zero a wallet may go; never less than it is already."""
+        wallet, limit = self.wallets[asked[0]], Decimal(asked[1])
+        if wallet.status == "closed":
+            return [Told("invalid_state")]
+        if wallet.balance - wallet.held < -limit:
+            return [Told("overdraft_in_use")]
+        wallet.overdraft = limit
+        return [Told("done")]
+
     # Keys ----------------------------------------------------------------------------------------
 
     def _require_active(self, caller: str | None) -> None:

@@ -32,13 +32,10 @@ _OF_TRANSFERS = {
 }
 EVERY_ANSWER = {
     *(f"transfer_many {word}" for word in _OF_TRANSFERS),
-    *("transfer posted", "transfer_all_or_none posted", "transfer_all_or_none limit_exceeded"),
-    *("deposit posted", "deposit posted again", "deposit balance_limit_exceeded"),
-    *("capture posted", "capture posted again", "capture capture_exceeds_hold"),
+    *("transfer posted", "deposit posted", "capture posted", "capture capture_exceeds_hold"),
     *("capture hold_not_pending", "capture permission_denied", "capture not_found"),
-    *("void voided", "void hold_not_pending", "void hold_not_expired"),
-    *("reverse posted", "reverse reversal_exceeds_original", "reverse insufficient_funds"),
-    *("convert posted", "convert posted again", "convert insufficient_funds"),
+    *("void voided", "void hold_not_pending", "reverse posted", "reverse insufficient_funds"),
+    *("reverse reversal_exceeds_original", "convert posted", "set_overdraft done"),
 }
 
 
@@ -53,7 +50,7 @@ def test_the_service_answers_what_the_reference_says(
     operations = request.config.getoption("--model-operations")
     share = operations // request.config.getoption("--model-seeds")
     world = World()
-    is_long = share >= 5_000
+    is_long = share >= 20_000
     machine = Machine(world, random.Random(seed), largest_batch=200 if is_long else 40)
     with world.in_force():
         machine.fund()

@@ -29,7 +29,12 @@ from transactions.rates import Price
 from transactions.services import conversions, holds, transfers
 from users.models import KycStatus, User
 from wallet.models import Wallet, WalletKind
-from wallet.services import freeze_wallet, open_platform_wallet, unfreeze_wallet
+from wallet.services import (
+    freeze_wallet,
+    open_platform_wallet,
+    set_overdraft,
+    unfreeze_wallet,
+)
 
 CURRENCIES = ("USD", "EUR", "JPY")
 # Small enough to be met often.
@@ -222,6 +227,18 @@ class World:
             )
         )
 
+    def _close(self, wallet: str) -> str:
+        owner = self.bank.wallets[wallet].owner
+        assert owner is not None
+        services.close_wallet(wallet_id=self.ids[wallet], owner_id=self.ids[owner])
+        return "done"
+
+    def _set_overdraft(self, asked: tuple[str, str]) -> str:
+        wallet, limit = asked
+        operator = self.users["user0"]
+        set_overdraft(wallet_id=self.ids[wallet], limit=limit, acting_user=operator)
+        return "done"
+
     def _request(self, asked: Asked) -> Request:
         caller_id = self.ids[asked.caller] if asked.caller else None
         return Request(caller_id, self._key(asked.key), _sha256(asked.printed))
@@ -247,8 +264,10 @@ class World:
         """A platform's key is everybody's, so the worlds must not share one."""
         return f"{self.ids[NOWHERE].hex}:{key}"
 
-    def told(self, result: Outcome | HoldOutcome | DomainError) -> Told:
+    def told(self, result: Outcome | HoldOutcome | DomainError | str) -> Told:
         """An outcome or refusal in the bank's words; ``number`` is the database's id for now."""
+        if isinstance(result, str):
+            return Told(result)
         if isinstance(result, DomainError):
             facts = {name: value for name, value in result.facts.items() if name in _SAID}
             record = result.facts.get("transaction")
@@ -319,19 +338,13 @@ class World:
 
     # Changes around the money --------------------------------------------------------------------
 
-    def set_status(self, wallet: str, status: str) -> None:
-        """Freeze, thaw or close it."""
-        operator = self.users["user0"]
-        change = {"frozen": freeze_wallet, "active": unfreeze_wallet}.get(status)
-        if change is None:
-            Wallet.objects.filter(pk=self.ids[wallet]).update(status=status)
-        else:
-            change(wallet_id=self.ids[wallet], acting_user=operator, reason="model")
-        self.bank.wallets[wallet].status = status
+    def freeze(self, wallet: str) -> None:
+        freeze_wallet(wallet_id=self.ids[wallet], acting_user=self.users["user0"], reason="model")
+        self.bank.wallets[wallet].status = "frozen"
 
-    def set_overdraft(self, wallet: str, limit: Decimal) -> None:
-        Wallet.objects.filter(pk=self.ids[wallet]).update(overdraft_limit=limit)
-        self.bank.wallets[wallet].overdraft = limit
+    def thaw(self, wallet: str) -> None:
+        unfreeze_wallet(wallet_id=self.ids[wallet], acting_user=self.users["user0"], reason="model")
+        self.bank.wallets[wallet].status = "active"
 
     def set_standing(self, user: str, *, tier: int, is_active: bool) -> None:
         status = KycStatus.APPROVED if tier else KycStatus.NOT_SUBMITTED
