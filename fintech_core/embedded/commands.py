@@ -1,5 +1,6 @@
 """``test``, ``check``, ``manage``, ``with-servers``: one command, and servers while it runs."""
 
+import base64
 import os
 import secrets
 import signal
@@ -128,6 +129,7 @@ def check(_arguments: Sequence[str]) -> int:
             "SECRET_KEY": secrets.token_urlsafe(64),
             "JWT_SIGNING_KEY": secrets.token_urlsafe(64),
             "ALLOWED_HOSTS": "fintech.example",
+            "CHECKPOINT_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         }
         failed += [command for command in _django_checks() if not _passes(command, like_production)]
     if failed:
