@@ -29,7 +29,7 @@ LOADED = {
         "6060a89123e34207662f545349b60b21dd6ba6f4ce2dfa80cbb05aca5d3bfebd"
     ),
     "transactions/sql/open_accounts.sql": (
-        "8d8d116afd63c87926b7ae7866c164291dfe4d45af7e173703150a69e1ddb488"
+        "23d3008972d057af630275d4c5b25634fae62c1261780e6680e2834f8888d3cf"
     ),
     "transactions/sql/posting.sql": (
         "a93e7c941369b4ba5e76b8876b821dd5047a8399ab1ec38e10248e8ce00b4b0c"

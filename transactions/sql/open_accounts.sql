@@ -84,8 +84,10 @@ BEGIN
     INTO found_holds
     FROM wallet_hold h JOIN transactions_transaction t ON t.id = h.id
     WHERE h.id = ANY (
-        ARRAY(SELECT o.id FROM wallet_hold o
-              WHERE o.wallet_id = ANY (wanted) AND o.status = 'open' AND o.expires_at <= read_at)
+        ARRAY(SELECT o.id FROM unnest(wanted) AS w (id)
+              JOIN LATERAL (SELECT l.id FROM wallet_hold l
+                            WHERE l.wallet_id = w.id AND l.status = 'open' AND l.expires_at <= read_at
+                            ORDER BY l.wallet_id, l.expires_at) o ON true)
         || ARRAY(SELECT json_array_elements_text(p_asked -> 'holds')::uuid));
 
     RETURN json_build_object(
