@@ -1,7 +1,10 @@
-"""The audit trail: who did what to whom, before and after. Append-only, chained per subject."""
+"""The audit trail: who did what to whom, before and after. Append-only, chained per subject.
+
+And the outbox: what happened and has not been handed on yet.
+"""
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 
@@ -41,3 +44,26 @@ class AuditRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.subject_type} {self.subject_id} #{self.sequence}"
+
+
+class OutboxEvent(models.Model):
+    """Something that happened and is to be announced, written in the transaction of what it tells.
+
+    Whoever hands it on deletes it in the transaction that takes note of whom to tell: so nothing is lost
+    and nothing is announced that did not happen. An event of the ledger has a type and the id of its
+    transaction, which says the rest; the others say whom they concern, of what, and its state then.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    type = models.CharField(max_length=40)
+    owner_id: "models.UUIDField[uuid.UUID | None, uuid.UUID | None]" = models.UUIDField(null=True)
+    subject_id: "models.UUIDField[uuid.UUID | None, uuid.UUID | None]" = models.UUIDField(null=True)
+    # Counts what is announced of one subject, from 1: receivers put events in order by it.
+    sequence = models.IntegerField(null=True)
+    data: "models.JSONField[dict[str, Any] | None, dict[str, Any] | None]" = models.JSONField(
+        null=True
+    )
+    created_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"

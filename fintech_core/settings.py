@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "wallet",
     "transactions",
     "payments",
+    "webhooks",
 ]
 
 MIDDLEWARE = [

@@ -15,6 +15,8 @@ urlpatterns = [
     path("api/wallet/", include("wallet.urls")),
     path("api/wallet/", include("transactions.wallet_urls")),
     path("api/transactions/", include("transactions.urls")),
+    path("api/payments/", include("payments.urls")),
+    path("api/webhooks/", include("webhooks.urls")),
     path("api/schema/", views.SchemaView.as_view(), name="schema"),
     path("api/docs/", views.DocsView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),

@@ -5,6 +5,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role};
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON django_migrations FROM {role};
 REVOKE UPDATE, DELETE, TRUNCATE ON events_auditrecord FROM {role};
+-- What is to be announced is never rewritten; whoever hands it on takes it out.
+REVOKE UPDATE, DELETE, TRUNCATE ON events_outboxevent FROM {role};
+GRANT EXECUTE ON FUNCTION take_outbox_events(integer) TO {role};
 -- The ledger is written by post_ledger() alone, which runs with its owner's rights.
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON transactions_ledgerentry, transactions_transaction
     FROM {role};

@@ -13,6 +13,7 @@ LOADED = {
     "events/sql/audit_trail.sql": (
         "acb4f3500a580bf9f012d20fe0b39954f63ce27134ad160752fafdca78fa60f0"
     ),
+    "events/sql/outbox.sql": "035555c908875745f8d287c0250d3bf6cbd87527f9b3a423580d84db79adc3ae",
     "transactions/sql/exchange.sql": (
         "ea11f0da686e3ef2c0fd1f31682be91a92927bac77a496dcf871e0bb0f0c2da4"
     ),

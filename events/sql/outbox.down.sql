@@ -1,0 +1,1 @@
+DROP FUNCTION take_outbox_events(integer);

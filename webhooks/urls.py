@@ -1,0 +1,5 @@
+"""Routes below /api/webhooks/."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
