@@ -1,4 +1,4 @@
-"""The Celery application. Tasks are found by name in each app's ``tasks`` module."""
+"""The Celery application. Tasks are found in each app's ``tasks`` and ``event_tasks``."""
 
 import os
 from typing import Any
@@ -11,6 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fintech_core.settings")
 app = Celery("fintech_core")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(related_name="event_tasks")
 
 
 @setup_logging.connect
