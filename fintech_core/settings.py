@@ -337,6 +337,29 @@ CHECKPOINT_PUBLIC_KEYS = env.words("CHECKPOINT_PUBLIC_KEYS")
 # Where each signed checkpoint is written besides the database, a line each; best on another machine.
 CHECKPOINT_LOG = Path(env.text("CHECKPOINT_LOG", str(DATA_DIR / "checkpoints.jsonl")))
 
+# --- Money in and out: providers (docs/providers.md) -----------------------------------------------
+
+# The providers that are switched on, and the one of a request that names none: by default the first.
+# Production has none until it names one.
+PAYMENT_PROVIDERS = env.words("PAYMENT_PROVIDERS", "" if env.is_production else "simulator")
+DEFAULT_PAYMENT_PROVIDER = env.text("DEFAULT_PAYMENT_PROVIDER", ",".join(PAYMENT_PROVIDERS[:1]))
+if DEFAULT_PAYMENT_PROVIDER and DEFAULT_PAYMENT_PROVIDER not in PAYMENT_PROVIDERS:
+    env.problem("DEFAULT_PAYMENT_PROVIDER must be one of PAYMENT_PROVIDERS.")
+
+# The simulated provider (python -m simulator): where it answers, and what it shares with the platform.
+SIMULATOR_URL = env.text("SIMULATOR_URL", "http://127.0.0.1:8001")
+SIMULATOR_API_KEY = SIMULATOR_WEBHOOK_SECRET = ""
+if "simulator" in PAYMENT_PROVIDERS:
+    SIMULATOR_API_KEY = env.secret(
+        "SIMULATOR_API_KEY", development="development-only-key-of-the-simulator", least=32
+    )
+    # whsec_ and 24 to 64 random bytes in base 64, as Standard Webhooks has it.
+    SIMULATOR_WEBHOOK_SECRET = env.secret(
+        "SIMULATOR_WEBHOOK_SECRET",
+        development="whsec_ZGV2ZWxvcG1lbnQtb25seS1zZWNyZXQtb2YtZXZlbnRz",
+        least=38,
+    )
+
 # --- HTTP -----------------------------------------------------------------------------------------
 
 MAX_BODY_BYTES = 64 * 1024
