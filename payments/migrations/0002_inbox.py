@@ -9,6 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
+        ('payments', '0001_movements'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

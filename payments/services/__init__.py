@@ -1,40 +1,5 @@
-"""Bringing money onto the platform: a ledger posting against the provider's cash wallet."""
+"""Money in and out of the platform: one public function per use case."""
 
-import hashlib
+from payments.services.deposits import record_deposit
 
-from fintech_core.money import Money
-from transactions import services as transactions
-from transactions.instructions import Request, TransactionRecord
-from users.models import User
-from wallet.models import WalletKind
-from wallet.selectors import get_primary_wallet
-from wallet.services import platform_wallet_id
-
-
-def record_deposit(
-    *, provider: str, user: User, amount: Money, reference: str, description: str = ""
-) -> TransactionRecord:
-    """Credit the user with what the provider has received, once per provider and reference.
-
-    Raises the ``Decline`` of a deposit that may not be credited (frozen wallet, largest balance).
-    """
-    source_id = platform_wallet_id(
-        purpose=f"cash:{provider}", kind=WalletKind.CASH, currency=amount.currency
-    )
-    target = get_primary_wallet(user)
-    told = f"deposit\n{provider}\n{reference}\n{target.pk}\n{amount}\n{amount.currency}"
-    request = Request(
-        caller_id=None,
-        idempotency_key=f"deposit:{provider}:{reference}",
-        fingerprint=hashlib.sha256(told.encode()).digest(),
-    )
-    outcome = transactions.deposit(
-        source_id=source_id,
-        target_id=target.pk,
-        amount=amount,
-        request=request,
-        description=description,
-    )
-    if outcome.transaction.decline is not None:
-        raise outcome.transaction.decline
-    return outcome.transaction
+__all__ = ["record_deposit"]
