@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from amqp.exceptions import AMQPError
 from django.conf import settings
@@ -70,7 +71,7 @@ class Publisher(threading.local):
     def _length(self, queue: str) -> int:
         """How many messages wait; the queue is there afterwards."""
         with self._reporting():
-            channel = self._connected().default_channel
+            channel: Any = self._connected().default_channel
             app.amqp.queues[queue].bind(channel).declare()
             is_amqp = self._connected().transport.driver_type == "amqp"
             return int(channel.queue_declare(queue=queue, passive=is_amqp).message_count)
@@ -84,12 +85,12 @@ class Publisher(threading.local):
                     settings.CELERY_BROKER_TRANSPORT_OPTIONS, seconds=_SECONDS
                 ),
             )
-        self._connection.ensure_connection(max_retries=0, timeout=_SECONDS)
+        self._connection.ensure_connection(max_retries=0, timeout=1)
         return self._connection
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
-        """Turns what the broker's libraries raise into ``BrokerUnavailable``, and starts anew after it."""
+        """Turn what the broker's libraries raise into ``BrokerUnavailable``, and start anew after it."""
         try:
             yield
         except _BROKER_ERRORS as error:

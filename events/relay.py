@@ -49,8 +49,10 @@ def hand_over_due(
 
     ``rows`` are of one table; ``due`` is the column that says from when on a row is due. It is moved by
     ``lease``, longer than the task takes, so nobody else hands the row over meanwhile. Fewer are taken
-    where the queue (by default the task's own) is long already. Raises ``BrokerUnavailable``, and then what was not published
-    is due at once, and database errors. Must not be called in a transaction.
+    where the queue (by default the task's own) is long already.
+
+    Raises ``BrokerUnavailable``, and then what was not published is due at once; database errors; and
+    ``RuntimeError`` in a transaction.
     """
     queue = queue or queue_of(task)
     room = min(limit, publisher.room_in(queue))

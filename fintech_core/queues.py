@@ -10,8 +10,8 @@ from typing import Any
 from celery.schedules import crontab
 from kombu import Exchange, Queue
 
-# ``money`` waits for nobody but PostgreSQL and a provider. A receiver of webhooks that hangs delays nobody
-# but, in ``webhooks_slow``, others that are in trouble.
+# ``money`` waits for PostgreSQL and providers only; a receiver of webhooks that hangs delays nobody but
+# others that are in trouble, on ``webhooks_slow``.
 UPKEEP = "upkeep"
 QUEUES = ("money", "webhooks", "webhooks_slow", UPKEEP)
 

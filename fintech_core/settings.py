@@ -208,7 +208,7 @@ CELERY_BEAT_SCHEDULE = queues.BEAT_SCHEDULE
 
 # What ``manage.py relay`` goes through, in turn; each hands a bounded number of due rows to Celery.
 RELAY_FEEDS = ["payments.event_feeds.hand_over_events"]
-# No more is handed over while so many messages wait in a queue: without workers it does not grow for ever.
+# Nothing is handed over while so many messages wait in a queue: it does not grow without workers.
 RELAY_QUEUE_LIMIT = 1_000
 
 # --- Who ------------------------------------------------------------------------------------------
@@ -359,6 +359,13 @@ if "simulator" in PAYMENT_PROVIDERS:
         development="whsec_ZGV2ZWxvcG1lbnQtb25seS1zZWNyZXQtb2YtZXZlbnRz",
         least=38,
     )
+
+# --- Money in and out: what providers tell ----------------------------------------------------------
+
+# Events of providers that are done with are kept for so many days.
+PROVIDER_EVENT_DAYS = env.number("PROVIDER_EVENT_DAYS", 90)
+if PROVIDER_EVENT_DAYS < 1:
+    env.problem("PROVIDER_EVENT_DAYS must be 1 or more.")
 
 # --- HTTP -----------------------------------------------------------------------------------------
 

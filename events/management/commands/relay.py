@@ -12,7 +12,9 @@ from events.relay import Relay, configured_feeds
 class Command(BaseCommand):
     """Several may run at once. SIGTERM and SIGINT end it within a second or two."""
 
-    help = "Hands what is due (events, webhooks, payments to look at) to Celery, until told to stop."
+    help = (
+        "Hands what is due (events, webhooks, payments to look at) to Celery, until told to stop."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
