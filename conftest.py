@@ -14,6 +14,9 @@ from fintech_core.settings import database
 from transactions.selectors import list_violations
 from transactions.services import posting_group
 
+# The fixture ``simulator``: the simulated provider as a process of its own.
+pytest_plugins = ["payments.tests.simulators"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much work tests/model does: a slice of it, unless more is asked for."""
