@@ -149,11 +149,6 @@ class Delivery:
         }
         return self
 
-    @property
-    def environ(self) -> dict[str, str]:
-        """The headers as WSGI names them."""
-        return {f"HTTP_{k.upper().replace('-', '_')}": v for k, v in self.headers.items()}
-
 
 def from_environment() -> FakeProvider:
     """The one whose folder the process was told."""

@@ -46,7 +46,7 @@ def deliver(delivery: Delivery, client: Client | None = None) -> int:
     """The status that a delivery is answered with."""
     sender = client or Client(HTTP_HOST="localhost")
     answer = sender.post(
-        ADDRESS, delivery.body, content_type="application/json", **delivery.environ
+        ADDRESS, delivery.body, content_type="application/json", headers=delivery.headers
     )
     return answer.status_code
 
