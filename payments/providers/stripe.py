@@ -91,19 +91,22 @@ class StripeProvider:
             return read_payment(made.to_dict())
 
     def confirm_payment(self, reference: str) -> ProviderPayment:
-        """Charge the payment method that the browser attached, where it did not confirm by itself.
+        """Charge the payment method that the browser chose, where it did not confirm by itself.
 
-        A decline is the payment's failure. Without a payment method: ``ProviderRefused``.
+        A decline is the payment's failure. Without a payment method nothing happens, and the payment goes
+        on waiting for its payer.
         """
         try:
             with _asking("confirm_payment"):
                 return read_payment(self._api.payment_intents.confirm(reference).to_dict())
         except ProviderRefused as refusal:
-            # Declined, or confirmed or canceled before: the payment itself says which.
-            found = self.fetch_payment(reference)
-            if found.state is PaymentState.REQUIRES_CONFIRMATION:
+            # Declined, or confirmed or canceled before, or not chosen yet: the payment itself says which.
+            with _asking("confirm_payment", refusable=False):
+                found = self._api.payment_intents.retrieve(reference).to_dict()
+                told = read_payment(found)
+            if told.state is PaymentState.REQUIRES_CONFIRMATION and found.get("payment_method"):
                 raise refusal from None
-            return found
+            return told
 
     def cancel_payment(self, reference: str) -> ProviderPayment:
         """Cancel the PaymentIntent, unless its money has moved or moves now."""
