@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,9 +90,7 @@ def floor(
             BROKER_VISIBILITY_SECONDS="20",
         )
         relay = running("manage.py", "relay", env=env, log=tmp_path / "relay.log", count=count)
-        command = worker_command("money", "-c", str(processes))
-        command[1] = "tests.faults.celery_worker"
-        del command[2:4]
+        command = worker_command("money", "-c", str(processes), module="tests.faults.celery_worker")
         workers = running(*command, env=env, log=tmp_path / "workers.log", count=count)
         yield Floor(
             provider,
@@ -113,8 +112,12 @@ def test_an_event_lands_within_a_second_or_two(floor: Floor) -> None:
         intent = make_payment(amount="4.00")
         assert deliver(event(floor, succeed(floor.provider, intent))) == 200
         started = time.monotonic()
-        until(lambda user=intent.user: balance_of(user) == "4.00", allowed)  # type: ignore[misc]
+        until(partial(_has, intent, "4.00"), allowed)
         assert time.monotonic() - started < allowed
+
+
+def _has(intent: PaymentIntent, amount: str) -> bool:
+    return balance_of(intent.user) == amount
 
 
 @pytest.mark.parametrize("who", ["one process", "all of the worker"])
@@ -146,7 +149,7 @@ def _received(floor: Floor) -> Counter[str]:
 
 def _unacknowledged(redis: OwnRedis) -> int:
     client = redis.client()
-    return int(client.hlen("unacked")) + int(client.llen("money"))  # type: ignore[arg-type]
+    return int(client.hlen("unacked")) + int(client.llen("money"))
 
 
 def test_redis_emptied_over_and_over_loses_and_doubles_nothing(floor: Floor) -> None:
@@ -244,7 +247,8 @@ def write_mail(floor: Floor, count: int, chance: random.Random) -> tuple[Mail, l
     """
     forgeries, duplicates = count * 5 // 100, count * 30 // 100
     originals = count - forgeries - duplicates
-    intents, honest = [], []
+    intents: list[PaymentIntent] = []
+    honest: list[Delivery] = []
     users = [make_user(tier=2) for _ in range(max(4, originals // 200))]
     while len(honest) < originals:
         intent = make_payment(chance.choice(users), amount=f"{chance.randint(1, 900) / 100:.2f}")
