@@ -3,6 +3,7 @@
 from django.urls import path
 
 from payments import views
+from payments.views.intake import WebhookIntakeView
 
 urlpatterns = [
     path("intents/", views.IntentListView.as_view(), name="intent-list"),
@@ -31,5 +32,5 @@ urlpatterns = [
     path(
         "payouts/<uuid:payout_id>/cancel/", views.PayoutCancelView.as_view(), name="payout-cancel"
     ),
-    # The providers' webhooks come in here.
+    path("webhooks/<str:provider>/", WebhookIntakeView.as_view(), name="payments-webhook"),
 ]
