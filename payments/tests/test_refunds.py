@@ -28,11 +28,6 @@ from transactions.tests.hold_factories import ask, standing
 from users.models import User
 from wallet.services import freeze_wallet, unfreeze_wallet
 
-# The database counts a returned refund against its deposit until transactions/0009 is there.
-returns_count = pytest.mark.xfail(
-    strict=True, reason="a reversal of a refund is refused until transactions/0009"
-)
-
 
 def owner_of(intent: PaymentIntent) -> User:
     return User.objects.get(pk=intent.user_id)
@@ -138,7 +133,6 @@ def test_what_was_spent_or_frozen_is_not_refunded(fake: FakeProvider) -> None:
     assert (balance_of(user), reread(intent).refunded_amount) == ("5.00", 0)
 
 
-@returns_count
 def test_a_refund_that_failed_comes_back_and_may_be_made_again(fake: FakeProvider) -> None:
     intent = make_paid_intent(fake)
     user = owner_of(intent)
@@ -152,7 +146,6 @@ def test_a_refund_that_failed_comes_back_and_may_be_made_again(fake: FakeProvide
     assert make_refund(intent).amount == Decimal("25.00")
 
 
-@returns_count
 def test_a_refund_that_its_provider_refuses_comes_back(fake: FakeProvider) -> None:
     intent = make_paid_intent(fake)
     refund = make_refund(intent)
@@ -163,7 +156,6 @@ def test_a_refund_that_its_provider_refuses_comes_back(fake: FakeProvider) -> No
     assert balance_of(owner_of(intent)) == "25.00"
 
 
-@returns_count
 def test_what_a_frozen_wallet_may_not_take_back_waits_for_it(fake: FakeProvider) -> None:
     intent = make_paid_intent(fake)
     user = owner_of(intent)
@@ -180,7 +172,6 @@ def test_what_a_frozen_wallet_may_not_take_back_waits_for_it(fake: FakeProvider)
     assert (refund.status, balance_of(user)) == ("failed", "25.00")
 
 
-@returns_count
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_refund_that_succeeded_and_came_back_ends_the_same_in_any_order(
     fake: FakeProvider, order: tuple[int, int]
