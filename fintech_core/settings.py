@@ -207,7 +207,12 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = queues.BEAT_SCHEDULE
 
 # What ``manage.py relay`` goes through, in turn; each hands a bounded number of due rows to Celery.
-RELAY_FEEDS = ["payments.event_feeds.hand_over_events"]
+RELAY_FEEDS = [
+    "payments.event_feeds.hand_over_events",
+    "payments.feeds.hand_over_payouts",
+    "payments.feeds.hand_over_refunds",
+    "payments.feeds.hand_over_intents",
+]
 # Nothing is handed over while so many messages wait in a queue: it does not grow without workers.
 RELAY_QUEUE_LIMIT = 1_000
 
@@ -404,6 +409,9 @@ SPECTACULAR_SETTINGS = {
         "HealthStatus": ["ok", "degraded"],
         "KycStatus": "users.models.KycStatus",
         "SubmissionStatus": "users.models.SubmissionStatus",
+        "IntentStatus": "payments.models.IntentStatus",
+        "PayoutStatus": "payments.models.PayoutStatus",
+        "RefundStatus": "payments.models.RefundStatus",
         "TransactionKind": "transactions.models.TransactionKind",
         "ScheduleStatus": "transactions.models.ScheduleStatus",
         "RunStatus": "transactions.models.RunStatus",

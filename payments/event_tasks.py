@@ -7,7 +7,7 @@ from celery import shared_task
 from payments.services import events
 
 
-@shared_task(name="payments.handle_event", soft_time_limit=45, time_limit=55)
+@shared_task(name="payments.handle_event")
 def handle_event_task(event_id: str) -> None:
     """Act on one stored event."""
     events.handle_event(uuid.UUID(event_id))
