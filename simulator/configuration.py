@@ -22,9 +22,9 @@ class BadConfiguration(Exception):
 class Configuration:
     """Where to listen, whom to trust, whom to tell.
 
-    ``webhook_host`` is the Host header of events where the one of ``webhook_url`` is not what the platform
-    answers to. Events wait ``retry_pauses`` between tries, the last of them again and again. ``pace`` is how many
-    seconds lie between the steps that an object takes by itself.
+    ``webhook_host`` is the Host header of events where the one of ``webhook_url`` is not what the
+    platform answers to. Events wait ``retry_pauses`` between tries, the last of them again and again.
+    ``pace`` is how many seconds lie between the steps that an object takes by itself.
     """
 
     host: str
