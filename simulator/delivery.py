@@ -123,7 +123,9 @@ class Sender:
             now -= OLD_SECONDS
         forged = row["signing"] == "forged"
         key = _FORGERS_KEY if forged else self._configuration.webhook_secret
+        host = self._configuration.webhook_host
         return body, {
+            **({"Host": host} if host else {}),
             "Content-Type": "application/json",
             "User-Agent": "fintech-simulator",
             "webhook-id": row["event"],
