@@ -1,3 +1,3 @@
 """Operators' pages of this app."""
 
-from payments import admin_inbox  # noqa: F401 - registers its pages
+from payments import admin_inbox, admin_movements  # noqa: F401 - they register their pages

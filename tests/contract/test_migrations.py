@@ -15,7 +15,7 @@ LOADED = {
     ),
     "events/sql/outbox.sql": "035555c908875745f8d287c0250d3bf6cbd87527f9b3a423580d84db79adc3ae",
     "payments/sql/movements.sql": (
-        "c089215a44e55adc4b09b18c020101cd35493186de6707ab0efdafd058ac834f"
+        "aa32dc68c9a45845a5c50d5e53185a3a57dab9c2f80d9d1e6abe27fd16fb0e35"
     ),
     "payments/sql/payment_violations.sql": (
         "5bfa0a7ca4f0fc3bf137ff2129a0451de4ab358c6cf0dc6a4f87d0d8655490f4"
