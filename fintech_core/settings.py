@@ -353,7 +353,8 @@ if DEFAULT_PAYMENT_PROVIDER and DEFAULT_PAYMENT_PROVIDER not in PAYMENT_PROVIDER
 
 # The simulated provider (python -m simulator): where it answers, and what it shares with the platform.
 SIMULATOR_URL = env.text("SIMULATOR_URL", "http://127.0.0.1:8001")
-SIMULATOR_API_KEY = SIMULATOR_WEBHOOK_SECRET = ""
+SIMULATOR_API_KEY = env.text("SIMULATOR_API_KEY")
+SIMULATOR_WEBHOOK_SECRET = env.text("SIMULATOR_WEBHOOK_SECRET")
 if "simulator" in PAYMENT_PROVIDERS:
     SIMULATOR_API_KEY = env.secret(
         "SIMULATOR_API_KEY", development="development-only-key-of-the-simulator", least=32
