@@ -366,6 +366,19 @@ if "simulator" in PAYMENT_PROVIDERS:
         least=38,
     )
 
+# Stripe: the API key says which account, and whether money is real; a webhook's secret is accepted beside
+# another one while they are exchanged. The version is the one that the adapter reads.
+STRIPE_API_KEY = env.text("STRIPE_API_KEY")
+STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")
+STRIPE_API_VERSION = env.text("STRIPE_API_VERSION", "2026-10-28.endive")
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "https://api.stripe.com").rstrip("/")
+if STRIPE_API_KEY and not STRIPE_API_KEY.startswith(
+    ("sk_live_", "sk_test_", "rk_live_", "rk_test_")
+):
+    env.problem("STRIPE_API_KEY must be a secret or restricted key: sk_live_…, sk_test_…, rk_….")
+if env.is_production and not STRIPE_API_BASE.startswith("https://"):
+    env.problem("STRIPE_API_BASE must start with https://.")
+
 # --- Money in and out: what providers tell ----------------------------------------------------------
 
 # Events of providers that are done with are kept for so many days.
@@ -461,6 +474,8 @@ LOGGING = {
         # Its line for each call would be a second one, and names what is called.
         "httpx": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        # Its lines for each call show the texts of errors, and those a part of the key.
+        "stripe": {"level": "WARNING"},
     },
 }
 
