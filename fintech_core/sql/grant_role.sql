@@ -29,3 +29,5 @@ GRANT UPDATE (transaction_id) ON transactions_quote TO {role};
 -- What was planned, and what became of it, is never rewritten; a schedule only moves on, or ends.
 REVOKE UPDATE, DELETE, TRUNCATE ON transactions_schedule, transactions_schedulerun FROM {role};
 GRANT UPDATE (status, next_run_at, attempt_at, troubles, canceled_at) ON transactions_schedule TO {role};
+-- What is told, and what was tried, is never rewritten; it is removed by age.
+REVOKE UPDATE, TRUNCATE ON webhooks_webhookevent, webhooks_deliveryattempt FROM {role};
