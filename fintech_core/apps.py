@@ -9,6 +9,7 @@ class FintechCoreConfig(AppConfig):
     verbose_name = "Fintech Core"
 
     def ready(self) -> None:
+        from fintech_core import checks  # noqa: F401 - registers them
         from fintech_core.database import grant_application_role
 
         post_migrate.connect(grant_application_role, sender=self)

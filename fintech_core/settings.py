@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
-from celery.schedules import crontab
 
+from fintech_core import queues
 from fintech_core.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -178,12 +178,18 @@ CACHES = {
     }
 }
 
+# --- Celery and the relay (fintech_core/queues.py, docs/operations.md) -----------------------------
+
+# How long Redis waits for the acknowledgement of a message before it delivers it again.
+BROKER_VISIBILITY_SECONDS = env.number("BROKER_VISIBILITY_SECONDS", 600)
+
 CELERY_BROKER_URL = BROKER_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": 600, "socket_timeout": 5, "socket_connect_timeout": 3}
-    if BROKER_URL.startswith(("redis", "unix"))
-    else {}
+# A worker waits for its broker for as long as it takes.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CONNECTION_TIMEOUT = 3
+CELERY_BROKER_TRANSPORT_OPTIONS = queues.transport_options(
+    BROKER_URL, visibility_seconds=BROKER_VISIBILITY_SECONDS
 )
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -191,44 +197,23 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# Under half the visibility timeout: a task that is redelivered is not still running.
-CELERY_TASK_SOFT_TIME_LIMIT = 200
-CELERY_TASK_TIME_LIMIT = 240
-CELERY_TASK_DEFAULT_QUEUE = "upkeep"
+CELERY_TASK_SOFT_TIME_LIMIT, CELERY_TASK_TIME_LIMIT = queues.time_limits(BROKER_VISIBILITY_SECONDS)
+CELERY_TASK_QUEUES = queues.TASK_QUEUES
+CELERY_TASK_ROUTES = queues.TASK_ROUTES
+CELERY_TASK_DEFAULT_QUEUE = queues.UPKEEP
+CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    "take-checkpoint": {
-        "task": "transactions.take_checkpoint",
-        "schedule": crontab(minute="*/10"),
-        "options": {"expires": 600},
-    },
-    "verify-what-is-new": {
-        "task": "transactions.verify_new",
-        "schedule": crontab(minute="7"),
-        "options": {"expires": 600},
-    },
-    "expire-holds": {
-        "task": "transactions.expire_holds",
-        "schedule": crontab(),
-        "options": {"expires": 50},
-    },
-    "verify-everything": {
-        "task": "transactions.verify_all",
-        "schedule": crontab(hour="2", minute="27"),
-        "options": {"expires": 3_600},
-    },
-    "prune-quotes": {"task": "transactions.prune_quotes", "schedule": crontab(minute="27")},
-    # Money waits for nobody to notice it: a look that comes late is dropped, the next one sees the same.
-    "run-schedules": {
-        "task": "transactions.run_schedules",
-        "schedule": timedelta(seconds=30),
-        "options": {"expires": 25},
-    },
-    "expire-kyc": {"task": "users.expire_kyc", "schedule": crontab(minute="17")},
-    "prune-webhooks": {"task": "webhooks.prune", "schedule": crontab(minute="47")},
-    "prune-sessions": {"task": "users.prune_sessions", "schedule": crontab(minute="37")},
-}
+CELERY_BEAT_SCHEDULE = queues.BEAT_SCHEDULE
+
+# What ``manage.py relay`` goes through, in turn; each hands a bounded number of due rows to Celery.
+RELAY_FEEDS = [
+    "payments.event_feeds.hand_over_events",
+    "webhooks.feeds.tell_endpoints",
+    "webhooks.feeds.hand_out_deliveries",
+]
+# Nothing is handed over while so many messages wait in a queue: it does not grow without workers.
+RELAY_QUEUE_LIMIT = 1_000
 
 # --- Who ------------------------------------------------------------------------------------------
 
@@ -355,6 +340,36 @@ if CHECKPOINT_SIGNING_KEY_IS_MADE:
 CHECKPOINT_PUBLIC_KEYS = env.words("CHECKPOINT_PUBLIC_KEYS")
 # Where each signed checkpoint is written besides the database, a line each; best on another machine.
 CHECKPOINT_LOG = Path(env.text("CHECKPOINT_LOG", str(DATA_DIR / "checkpoints.jsonl")))
+
+# --- Money in and out: providers (docs/providers.md) -----------------------------------------------
+
+# The providers that are switched on, and the one of a request that names none: by default the first.
+# Production has none until it names one.
+PAYMENT_PROVIDERS = env.words("PAYMENT_PROVIDERS", "" if env.is_production else "simulator")
+DEFAULT_PAYMENT_PROVIDER = env.text("DEFAULT_PAYMENT_PROVIDER", ",".join(PAYMENT_PROVIDERS[:1]))
+if DEFAULT_PAYMENT_PROVIDER and DEFAULT_PAYMENT_PROVIDER not in PAYMENT_PROVIDERS:
+    env.problem("DEFAULT_PAYMENT_PROVIDER must be one of PAYMENT_PROVIDERS.")
+
+# The simulated provider (python -m simulator): where it answers, and what it shares with the platform.
+SIMULATOR_URL = env.text("SIMULATOR_URL", "http://127.0.0.1:8001")
+SIMULATOR_API_KEY = SIMULATOR_WEBHOOK_SECRET = ""
+if "simulator" in PAYMENT_PROVIDERS:
+    SIMULATOR_API_KEY = env.secret(
+        "SIMULATOR_API_KEY", development="development-only-key-of-the-simulator", least=32
+    )
+    # whsec_ and 24 to 64 random bytes in base 64, as Standard Webhooks has it.
+    SIMULATOR_WEBHOOK_SECRET = env.secret(
+        "SIMULATOR_WEBHOOK_SECRET",
+        development="whsec_ZGV2ZWxvcG1lbnQtb25seS1zZWNyZXQtb2YtZXZlbnRz",
+        least=38,
+    )
+
+# --- Money in and out: what providers tell ----------------------------------------------------------
+
+# Events of providers that are done with are kept for so many days.
+PROVIDER_EVENT_DAYS = env.number("PROVIDER_EVENT_DAYS", 90)
+if PROVIDER_EVENT_DAYS < 1:
+    env.problem("PROVIDER_EVENT_DAYS must be 1 or more.")
 
 # --- Webhooks out ---------------------------------------------------------------------------------
 

@@ -3,11 +3,11 @@
 Each does a bounded part of what is due and returns how much that was.
 """
 
-from django.conf import settings
-
-from fintech_core.celery import app
+from events.publishing import BrokerUnavailable
+from events.relay import publisher
 from webhooks import services, telling
 
+TASK = "webhooks.deliver"
 # Receivers in trouble are served by workers of their own: however long they take, the others' are free.
 QUEUE = "webhooks"
 SLOW_QUEUE = "webhooks_slow"
@@ -19,24 +19,17 @@ def tell_endpoints() -> int:
 
 
 def hand_out_deliveries() -> int:
-    """Tell workers which deliveries are due. Where the broker does not take them they are due again at
-    once, and the error is the caller's."""
-    handed = services.hand_out()
-    told = 0
-    try:
-        if handed:
-            with app.producer_or_acquire() as producer:
-                for each in handed:
-                    app.send_task(
-                        "webhooks.deliver",
-                        [str(each.delivery_id)],
-                        queue=SLOW_QUEUE if each.in_trouble else QUEUE,
-                        expires=settings.WEBHOOK_LEASE.total_seconds(),
-                        producer=producer,
-                        retry=False,
-                    )
-                    told += 1
-    except Exception:
-        services.give_back([each.delivery_id for each in handed[told:]])
-        raise
-    return told
+    """Tell workers which deliveries are due. Raises ``BrokerUnavailable``, and then what was not
+    published is due at once."""
+    handed = services.hand_out(
+        has_room=publisher.room_in(QUEUE) > 0, has_slow_room=publisher.room_in(SLOW_QUEUE) > 0
+    )
+    for position, each in enumerate(handed):
+        try:
+            queue = SLOW_QUEUE if each.in_trouble else QUEUE
+            publisher.publish(TASK, each.delivery_id, queue=queue)
+        except BrokerUnavailable:
+            # This one, too: whether the broker has it is not known, and twice is harmless.
+            services.give_back([left.delivery_id for left in handed[position:]])
+            raise
+    return len(handed)

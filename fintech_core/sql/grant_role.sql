@@ -29,5 +29,14 @@ GRANT UPDATE (transaction_id) ON transactions_quote TO {role};
 -- What was planned, and what became of it, is never rewritten; a schedule only moves on, or ends.
 REVOKE UPDATE, DELETE, TRUNCATE ON transactions_schedule, transactions_schedulerun FROM {role};
 GRANT UPDATE (status, next_run_at, attempt_at, troubles, canceled_at) ON transactions_schedule TO {role};
+-- What a provider told is kept as it came; only what became of it is noted.
+REVOKE UPDATE, TRUNCATE ON payments_providerevent FROM {role};
+GRANT UPDATE (status, attempts, failure, next_attempt_at, paused_until, finished_at)
+    ON payments_providerevent TO {role};
+-- An issue is resolved, never rewritten or removed.
+REVOKE UPDATE, DELETE, TRUNCATE ON payments_paymentissue FROM {role};
+GRANT UPDATE (resolved_at, resolved_by_id, resolution) ON payments_paymentissue TO {role};
+-- What was asked is never removed; what may change of it the triggers of payments say.
+REVOKE DELETE, TRUNCATE ON payments_paymentintent, payments_refund, payments_payout FROM {role};
 -- What is told, and what was tried, is never rewritten; it is removed by age.
 REVOKE UPDATE, TRUNCATE ON webhooks_webhookevent, webhooks_deliveryattempt FROM {role};

@@ -1,0 +1,88 @@
+"""No process starts with a combination of settings under which work is lost or doubled."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from fintech_core import queues
+from fintech_core.celery import app
+from fintech_core.checks import celery_is_sound
+from fintech_core.queues import transport_options
+from tests.faults.brokers import ROOT, worker_command
+
+
+def found() -> list[str]:
+    return [str(problem.id).removeprefix("fintech_core.") for problem in celery_is_sound()]
+
+
+def test_the_settings_are_sound() -> None:
+    assert celery_is_sound() == []
+
+
+@pytest.mark.parametrize("url", ["amqp://guest@localhost//", "redis://localhost:6379/1"])
+def test_either_broker_is_sound(settings: Any, url: str) -> None:
+    settings.BROKER_URL = url
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = transport_options(url, visibility_seconds=600)
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("BROKER_URL", "sqs://queue", "E001"),
+        ("CELERY_BROKER_TRANSPORT_OPTIONS", {}, "E002"),
+        ("BROKER_VISIBILITY_SECONDS", 2, "E004"),
+        ("CELERY_ACCEPT_CONTENT", ["json", "pickle"], "E005"),
+        ("CELERY_TASK_REJECT_ON_WORKER_LOST", False, "E006"),
+        ("CELERY_WORKER_PREFETCH_MULTIPLIER", 4, "E007"),
+        # The tasks' limits outlast half of it.
+        ("BROKER_VISIBILITY_SECONDS", 400, "E009"),
+        ("CELERY_BEAT_SCHEDULE", {"x": {"task": "no.such"}}, "E010"),
+        ("CELERY_BEAT_SCHEDULE", {"x": {"task": "users.expire_kyc"}}, "E011"),
+        ("RELAY_FEEDS", ["payments.event_feeds.no_such"], "E012"),
+        ("RELAY_QUEUE_LIMIT", 0, "E013"),
+    ],
+)
+def test_a_broken_combination_is_refused(
+    settings: Any, name: str, value: Any, problem: str
+) -> None:
+    setattr(settings, name, value)
+    assert problem in found()
+
+
+def test_rabbitmq_without_confirms_is_refused(settings: Any) -> None:
+    settings.BROKER_URL, settings.CELERY_BROKER_TRANSPORT_OPTIONS = "amqp://localhost", {}
+    assert found() == ["E003"]
+
+
+@pytest.mark.parametrize("seconds", [3, 60, 600, 86_400])
+def test_time_limits_are_under_half_of_the_visibility_timeout(seconds: int) -> None:
+    soft, hard = queues.time_limits(seconds)
+    assert soft < hard < seconds / 2
+
+
+def test_tasks_go_to_their_queues_by_name() -> None:
+    def queue(task: str) -> str:
+        return str(app.amqp.router.route({}, task)["queue"].name)
+
+    assert queue("payments.handle_event") == "money"
+    assert queue("webhooks.deliver") == "webhooks"
+    assert queue("transactions.expire_holds") == "upkeep"
+    assert {entry["options"]["queue"] for entry in queues.BEAT_SCHEDULE.values()} == {"upkeep"}
+
+
+def test_a_worker_does_not_start_with_a_broken_combination() -> None:
+    done = subprocess.run(
+        [sys.executable, *worker_command()],
+        cwd=ROOT,
+        env={**os.environ, "BROKER_VISIBILITY_SECONDS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "fintech_core.E004" in done.stderr

@@ -1,0 +1,15 @@
+DROP FUNCTION payout_fits_its_hold(payments_payout);
+DROP TRIGGER intent_is_kept ON payments_paymentintent;
+DROP TRIGGER refunds_are_counted ON payments_paymentintent;
+DROP TRIGGER movements_are_kept ON payments_paymentintent;
+DROP TRIGGER refund_is_kept ON payments_refund;
+DROP TRIGGER refunds_are_counted ON payments_refund;
+DROP TRIGGER movements_are_kept ON payments_refund;
+DROP TRIGGER payout_is_kept ON payments_payout;
+DROP TRIGGER movements_are_kept ON payments_payout;
+DROP FUNCTION intent_is_kept();
+DROP FUNCTION refund_is_kept();
+DROP FUNCTION refunds_are_counted();
+DROP FUNCTION payout_is_kept();
+DROP FUNCTION movements_are_kept();
+DROP FUNCTION payment_step_is_one(text, text, text);
