@@ -52,7 +52,7 @@ LOADED = {
     ),
     "users/sql/live_user.sql": ("1192891a09c8b8fe56c82a9720329ae8de7e45b44aa9aa26ba973ca75bf42d39"),
     "webhooks/sql/hand_out.sql": (
-        "0b4e258a193b6a828f76089c86234ceb8e86556c2e684a094b6c6049946587e8"
+        "9465101215d1ae25a4cd5390bf0862e290a726abeaf4a268332a5dd49a011d89"
     ),
 }
 

@@ -23,12 +23,20 @@ class Handed:
     in_trouble: bool
 
 
-def hand_out() -> list[Handed]:
+def hand_out(*, has_room: bool = True, has_slow_room: bool = True) -> list[Handed]:
     """Deliveries that are due, leased: unless somebody tells what came of them, they are due again when
-    the lease ends. Several may do so at once; no delivery goes to two of them."""
+    the lease ends. Several may do so at once; no delivery goes to two of them.
+
+    Those of receivers in trouble wait without ``has_slow_room``, the others without ``has_room``.
+    """
     with transaction.atomic(durable=True):
         rows = call(
-            "hand_out_deliveries", _ENDPOINTS, settings.WEBHOOK_AT_ONCE, settings.WEBHOOK_LEASE
+            "hand_out_deliveries",
+            _ENDPOINTS,
+            settings.WEBHOOK_AT_ONCE,
+            settings.WEBHOOK_LEASE,
+            has_room,
+            has_slow_room,
         )
     return [Handed(*row) for row in rows]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from fintech_core.serializers import format_time
+from fintech_core.times import format_time
 from webhooks import clock
 from webhooks.locks import lock_listeners
 from webhooks.models import Delivery, Endpoint, WebhookEvent

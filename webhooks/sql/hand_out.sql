@@ -4,9 +4,11 @@
 --
 -- Each endpoint's next look is set: when its next delivery is due, or where it has all that it may have at
 -- once, when one of them is done (whoever records that says so) or the lease ends. Endpoints that another
--- transaction works on are passed over. However many deliveries wait for one endpoint, they take nothing from
--- the others' turn.
-CREATE FUNCTION hand_out_deliveries(p_endpoints integer, p_at_once integer, p_lease interval)
+-- transaction works on are passed over, and those in trouble, or the others, while their queue has no room.
+-- However many deliveries wait for one endpoint, they take nothing from the others' turn.
+CREATE FUNCTION hand_out_deliveries(
+    p_endpoints integer, p_at_once integer, p_lease interval, p_room boolean, p_slow_room boolean
+)
 RETURNS TABLE (delivery uuid, in_trouble boolean)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
@@ -15,6 +17,7 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SE
                CASE WHEN e.failing_since IS NULL AND e.has_succeeded THEN p_at_once ELSE 1 END AS at_once
         FROM webhooks_endpoint e
         WHERE e.status = 'enabled' AND e.due_at <= statement_timestamp()
+          AND CASE WHEN e.failing_since IS NOT NULL OR e.is_slow THEN p_slow_room ELSE p_room END
         ORDER BY e.due_at
         LIMIT p_endpoints
         FOR NO KEY UPDATE SKIP LOCKED
