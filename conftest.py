@@ -14,11 +14,16 @@ from fintech_core.settings import database
 from transactions.selectors import list_violations
 from transactions.services import posting_group
 
+# The fixture ``simulator``: the simulated provider as a process of its own.
+pytest_plugins = ["payments.tests.simulators"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How much work tests/model does: a slice of it, unless more is asked for."""
+    """How much work tests/model and tests/faults do: a slice of it, unless more is asked for."""
     parser.addoption("--model-operations", type=int, default=2_000)
     parser.addoption("--model-seeds", type=int, default=2)
+    parser.addoption("--webhook-deliveries", type=int, default=300)
+    parser.addoption("--webhook-seed", type=int, default=1)
 
 
 def _connect_as(url: str, *, as_owner: bool) -> None:

@@ -493,6 +493,8 @@ LOGGING = {
         "django.server": {"level": "CRITICAL"},
         "django.security": {"level": "ERROR"},
         "celery.app.trace": {"level": "WARNING"},
+        # Its line for each call would be a second one, and names what is called.
+        "httpx": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
     },
 }

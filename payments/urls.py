@@ -1,5 +1,9 @@
 """Routes below /api/payments/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from payments.views.intake import WebhookIntakeView
+
+urlpatterns = [
+    path("webhooks/<str:provider>/", WebhookIntakeView.as_view(), name="payments-webhook"),
+]

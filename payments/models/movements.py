@@ -1,7 +1,7 @@
 """Money that enters or leaves through a provider: intents, refunds of them, payouts.
 
-Each is a state machine. Rows change only under their lock, through ``payments.steps``; PostgreSQL refuses every
-other step, and a status whose money is not where it says (``payments/sql/movements.sql``).
+Each is a state machine. Rows change only under their lock, by a step of ``payments.services.steps``;
+PostgreSQL refuses every other, and a status whose money is not where it says (``sql/movements.sql``).
 """
 
 from decimal import Decimal
@@ -19,7 +19,8 @@ from wallet.models import Wallet
 
 
 class IntentStatus(models.TextChoices):
-    """``succeeded`` and ``canceled`` are the last word; ``failed`` is until the provider says otherwise."""
+    """``succeeded`` and ``canceled`` are the last word; ``failed`` is it until the provider takes
+    it back."""
 
     REQUIRES_CONFIRMATION = "requires_confirmation"
     PROCESSING = "processing"
@@ -49,9 +50,9 @@ class PayoutStatus(models.TextChoices):
 class Movement(models.Model):
     """What intents, refunds and payouts have in common.
 
-    ``provider_reference`` is the provider's id, empty until it has told one. ``next_attempt_at`` is when
-    the relay hands the row to a worker next, null where nothing is due; ``attempts`` counts the looks at
-    it since its last step, each next pause being longer. ``announced`` numbers its events.
+    ``provider_reference`` is the provider's id, empty until it has told one. ``next_attempt_at`` is
+    when the relay hands the row to a worker next, null where nothing is due; ``attempts`` counts
+    the looks at it since its last step, each next pause being longer. ``announced`` numbers its events.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -65,6 +66,8 @@ class Movement(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     announced = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now)
+    # Each has its own statuses.
+    status: "models.CharField[str, str]"
 
     class Meta:
         abstract = True
@@ -78,8 +81,8 @@ class Movement(models.Model):
 class PaymentIntent(Movement):
     """A user's wish to bring money in; credited to ``wallet`` exactly once, when its provider says so.
 
-    ``transaction`` is the deposit, there exactly with ``succeeded``. ``refunded_amount`` counts the refunds
-    that have not failed. ``idempotency_key`` and ``fingerprint`` are those of the request that made it.
+    ``transaction`` is the deposit, there exactly with ``succeeded``. ``refunded_amount`` counts the
+    refunds that have not failed. ``idempotency_key`` and ``fingerprint`` are those of the request.
     """
 
     user = models.ForeignKey(
@@ -149,8 +152,8 @@ class PaymentIntent(Movement):
 class Refund(Movement):
     """A part of a succeeded intent that goes back to who paid it.
 
-    ``transaction`` took it out of the wallet when the refund was made; ``return_transaction`` brought it
-    back, there exactly with ``failed``.
+    ``transaction`` took it out of the wallet when the refund was made; ``return_transaction``
+    brought it back, there exactly with ``failed``.
     """
 
     intent = models.ForeignKey(
@@ -198,9 +201,10 @@ class Refund(Movement):
 class Payout(Movement):
     """A user's wish to send money out, to a ``destination`` that its provider understands.
 
-    ``transaction`` is the pending withdrawal whose hold reserves the amount: captured with ``paid``, voided
-    with ``failed`` and ``canceled``. Its key and fingerprint are those of the request. A payout that came
-    back after it was paid is ``failed``, too, and ``return_transaction`` gave its money back.
+    ``transaction`` is the pending withdrawal whose hold reserves the amount: captured with ``paid``,
+    voided with ``failed`` and ``canceled``. Its key and fingerprint are those of the request. A
+    payout that came back after it was paid is ``failed``, too, and ``return_transaction`` gave its
+    money back.
     """
 
     user = models.ForeignKey(

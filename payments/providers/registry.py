@@ -4,6 +4,7 @@ An adapter is imported when it is asked for first: a process that never talks to
 for its library.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +93,10 @@ def registered(provider: Provider) -> Iterator[Provider]:
             del _registered[provider.name]
         else:
             _registered[provider.name] = before
+
+
+# A forked process must not talk over its parent's connections.
+os.register_at_fork(after_in_child=forget_providers)
 
 
 @cache

@@ -3,12 +3,11 @@
 import hashlib
 
 from fintech_core.money import Money
+from payments.services.accounts import cash_wallet_id
 from transactions import services as transactions
 from transactions.instructions import Request, TransactionRecord
 from users.models import User
-from wallet.models import WalletKind
 from wallet.selectors import get_primary_wallet
-from wallet.services import platform_wallet_id
 
 
 def record_deposit(
@@ -18,9 +17,7 @@ def record_deposit(
 
     Raises the ``Decline`` of a deposit that may not be credited (frozen wallet, largest balance).
     """
-    source_id = platform_wallet_id(
-        purpose=f"cash:{provider}", kind=WalletKind.CASH, currency=amount.currency
-    )
+    source_id = cash_wallet_id(provider, amount.currency)
     target = get_primary_wallet(user)
     told = f"deposit\n{provider}\n{reference}\n{target.pk}\n{amount}\n{amount.currency}"
     request = Request(

@@ -20,6 +20,7 @@ LOADED = {
     "payments/sql/payment_violations.sql": (
         "5bfa0a7ca4f0fc3bf137ff2129a0451de4ab358c6cf0dc6a4f87d0d8655490f4"
     ),
+    "transactions/sql/announced.sql": "396d58984f843ce73ac2f3b1ef69708e673d41dd4942784291ee142529a02acb",
     "transactions/sql/exchange.sql": (
         "ea11f0da686e3ef2c0fd1f31682be91a92927bac77a496dcf871e0bb0f0c2da4"
     ),

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any, Protocol
 
-from django.db.models import Sum
-from django.db.models.functions import Now
+from django.db.models import F, OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce, Now
 
+from fintech_core.fields import AmountField
 from fintech_core.money import format_amount
 from transactions.models import GIVES_BACK, SHOWN_STATUS, Transaction, TransactionStatus
 from wallet.models import Hold, HoldStatus
@@ -57,13 +58,24 @@ def facts_of_hold(
 
 
 def reversed_amounts(transaction_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Decimal]:
-    """What was given back of each of these; those of which nothing was are left out."""
+    """What was given back of each of these, and did not come back again (a refund that its provider could
+    not make); those of which nothing was are left out."""
+    came_back = (
+        Transaction.objects.filter(parent_id=OuterRef("pk"), status=TransactionStatus.POSTED)
+        .order_by()
+        .values("parent_id")
+        .annotate(total=Sum("amount"))
+        .values("total")
+    )
+    stayed = F("amount") - Coalesce(
+        Subquery(came_back, output_field=AmountField()), Decimal(0), output_field=AmountField()
+    )
     rows = (
         Transaction.objects.filter(
             parent_id__in=transaction_ids, status=TransactionStatus.POSTED, kind__in=GIVES_BACK
         )
         .values("parent_id")
-        .annotate(total=Sum("amount"))
+        .annotate(total=Sum(stayed))
         .values_list("parent_id", "total")
     )
     return {parent: total for parent, total in rows if parent}

@@ -22,7 +22,10 @@ from transactions.services.conversions import (
     convert,
 )
 from transactions.services.deposits import (
+    DepositInstruction,
     deposit,
+    deposit_within,
+    refuse_deposit_within,
 )
 from transactions.services.grouping import (
     PostingGroup,
@@ -44,6 +47,13 @@ from transactions.services.quotes import (
     prune_quotes,
     quote_conversion,
 )
+from transactions.services.recording import (
+    KEYS,
+)
+from transactions.services.refunds import (
+    refund_within,
+    return_within,
+)
 from transactions.services.reversals import (
     reverse_transaction,
 )
@@ -63,9 +73,16 @@ from transactions.services.verification import (
     verify,
     verify_or_halt,
 )
+from transactions.services.withdrawals import (
+    hold_withdrawal_within,
+    release_withdrawal_within,
+    settle_withdrawal_within,
+)
 
 __all__ = [
+    "KEYS",
     "ConversionInstruction",
+    "DepositInstruction",
     "PlannedSchedule",
     "ScheduleInstruction",
     "add_rate",
@@ -77,13 +94,20 @@ __all__ = [
     "convert",
     "create_schedule",
     "deposit",
+    "deposit_within",
     "expire_holds",
+    "hold_withdrawal_within",
     "posting_group",
     "prune_quotes",
     "quote_conversion",
     "raise_halt",
+    "refund_within",
+    "refuse_deposit_within",
+    "release_withdrawal_within",
+    "return_within",
     "reverse_transaction",
     "run_due_schedules",
+    "settle_withdrawal_within",
     "take_checkpoint",
     "transfer",
     "transfer_all_or_none",

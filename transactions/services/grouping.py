@@ -1,11 +1,13 @@
 """Group posting: transfers that are asked for at the same time share one commit.
 
 A caller that finds nobody posting posts at once, for itself and for all who came meanwhile; so nobody
-waits for a group to fill, and the more callers there are, the more share the cost of a commit. Each gets
-its own outcome: one that cannot be posted together with the others is posted alone.
+waits for a group to fill, and the more callers there are, the more share the cost of a commit. While one
+group's commit is on its way to the disk the next is decided. Each caller gets its own outcome: one that
+cannot be posted together with the others is posted alone.
 """
 
 import os
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,7 +20,11 @@ from transactions.instructions import Outcome, TransferInstruction
 
 Result = Outcome | DomainError
 PostMany = Callable[[Sequence[TransferInstruction]], list[Result]]
+# The same; it calls its second argument when all is decided and written, and the commit comes next.
+PostTogether = Callable[[Sequence[TransferInstruction], Callable[[], None]], list[Result]]
 
+# Connections of a process: one whose group is decided, the others for groups that are being committed.
+CONNECTIONS = 3
 # The most that share a commit, and how long one waits for an answer that is on its way.
 LARGEST_GROUP = 256
 WAIT_SECONDS = 30.0
@@ -47,7 +53,7 @@ class _Ticket:
 class PostingGroup:
     """The queue of one process. ``together`` and ``alone`` post what they are given, in one commit."""
 
-    def __init__(self, *, together: PostMany, alone: PostMany) -> None:
+    def __init__(self, *, together: PostTogether, alone: PostMany) -> None:
         self._together, self._alone = together, alone
         self._reset()
         # A child process has neither the threads that wait here nor a right to the connection.
@@ -56,8 +62,12 @@ class PostingGroup:
     def _reset(self) -> None:
         self._guard = threading.Lock()
         self._waiting: deque[_Ticket] = deque()
-        self._is_posting = False
-        self._connection = SharedConnection()
+        self._is_deciding = False
+        self._connections = [SharedConnection() for _ in range(CONNECTIONS)]
+        # The one that was used last is used first: a single caller keeps one of them warm.
+        self._free: queue.LifoQueue[SharedConnection] = queue.LifoQueue()
+        for shared in self._connections:
+            self._free.put(shared)
 
     def post(self, instruction: TransferInstruction) -> Result:
         """Post one transfer, together with those that wait; returns its own outcome or refusal.
@@ -68,8 +78,8 @@ class PostingGroup:
             raise RuntimeError("A transfer commits by itself; do not call it inside a transaction.")
         ticket = _Ticket(instruction)
         with self._guard:
-            ticket.leads = not self._is_posting
-            self._is_posting = True
+            ticket.leads = not self._is_deciding
+            self._is_deciding = True
             if not ticket.leads:
                 self._waiting.append(ticket)
         if not ticket.leads and not ticket.wait():
@@ -81,25 +91,39 @@ class PostingGroup:
         return ticket.result
 
     def _lead(self, leader: _Ticket) -> None:
-        """Post for all who wait, answer them, and let the next one lead."""
-        group = [leader]
+        """Post for all who wait and answer them; the next one leads as soon as these are decided."""
+        group, handed_over = [leader], False
+
+        def hand_over() -> None:
+            nonlocal handed_over
+            if not handed_over:
+                handed_over = True
+                self._hand_over()
+
+        shared = self._free.get()
         try:
             with self._guard:
                 while self._waiting and len(group) < LARGEST_GROUP:
                     group.append(self._waiting.popleft())
-            results = self._try_together([ticket.instruction for ticket in group])
+            results = self._try_together(shared, [t.instruction for t in group], hand_over)
             for ticket, result in zip(group, results, strict=True):
                 ticket.result = result
         finally:
-            self._hand_over()
+            self._free.put(shared)
+            hand_over()
             for ticket in group[1:]:
                 ticket.call()
 
-    def _try_together(self, instructions: list[TransferInstruction]) -> Sequence[Result | None]:
+    def _try_together(
+        self,
+        shared: SharedConnection,
+        instructions: list[TransferInstruction],
+        decided: Callable[[], None],
+    ) -> Sequence[Result | None]:
         """The outcomes; None for all where something in the group keeps it from being posted whole."""
         try:
-            with self._connection:
-                return self._together(instructions)
+            with shared:
+                return self._together(instructions, decided)
         except (ServiceUnavailable, OutcomeUnknown) as error:
             return [error] * len(instructions)
         except Exception:
@@ -116,7 +140,7 @@ class PostingGroup:
                 following.leads = True
                 following.call()
             else:
-                self._is_posting = False
+                self._is_deciding = False
 
     def _give_up(self, ticket: _Ticket) -> None:
         """Nobody called in time. Where it was taken along, only a retry with its key can tell."""
@@ -128,5 +152,6 @@ class PostingGroup:
                 ticket.result = OutcomeUnknown()
 
     def close(self) -> None:
-        """Close the connection; for tests, which drop their database."""
-        self._connection.close()
+        """Close the connections; for tests, which drop their database."""
+        for shared in self._connections:
+            shared.close()

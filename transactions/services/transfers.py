@@ -2,7 +2,7 @@
 
 import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -52,13 +52,24 @@ def transfer_within(
     return result
 
 
-def post_group(instructions: Sequence[TransferInstruction]) -> list[Outcome | DomainError]:
+def post_group(
+    instructions: Sequence[TransferInstruction], decided: Callable[[], None]
+) -> list[Outcome | DomainError]:
     """``transfer_many`` for callers who know nothing of each other: it gives up early on a wallet that
-    somebody else has locked, so that one foreign lock stalls only those who need it."""
+    somebody else has locked, so that one foreign lock stalls only those who need it.
+
+    ``decided`` is called when all is written and the commit comes next; again where that has to be done
+    anew.
+    """
     patience = None if len(instructions) == 1 else GROUP_LOCK_MILLISECONDS
-    return exactly_once(
-        partial(_transfer_all, instructions, fee_wallets(), patience=patience), keys=KEYS
-    )
+    fees = fee_wallets()
+
+    def work() -> list[Outcome | DomainError]:
+        results = _transfer_all(instructions, fees, patience)
+        decided()
+        return results
+
+    return exactly_once(work, keys=KEYS)
 
 
 def transfer_all_or_none(instructions: Sequence[TransferInstruction]) -> list[Outcome]:

@@ -18,6 +18,7 @@ from transactions.services import grouping
 from transactions.services.grouping import PostingGroup, Result
 from transactions.services.transfers import post_group, transfer_many
 from transactions.tests.factories import balance_of, instruct, make_payee, make_payer
+from users.models import User
 from users.tests.factories import at_once
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -31,14 +32,25 @@ class Watched:
         self.alone: list[int] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.commits = 0
+        self.commit_gate = threading.Event()
+        self.commit_gate.set()
         self.fail: Callable[[Sequence[TransferInstruction]], None] = lambda _: None
         self.group = PostingGroup(together=self._together, alone=self._alone)
 
-    def _together(self, instructions: Sequence[TransferInstruction]) -> list[Result]:
+    def _together(
+        self, instructions: Sequence[TransferInstruction], decided: Callable[[], None]
+    ) -> list[Result]:
         self.groups.append(len(instructions))
         self.gate.wait(10)
         self.fail(instructions)
-        return post_group(instructions)
+
+        def commit_when_let() -> None:
+            decided()
+            self.commits += 1
+            self.commit_gate.wait(10)
+
+        return post_group(instructions, commit_when_let)
 
     def _alone(self, instructions: Sequence[TransferInstruction]) -> list[Result]:
         self.alone.append(len(instructions))
@@ -244,3 +256,54 @@ def test_many_callers_at_once_all_get_through() -> None:
     outcomes = at_once(64, lambda index: services.transfer(asked[index]))
     assert {outcome.transaction.status for outcome in outcomes} == {"posted"}
     assert balance_of(payee) == "6.40"
+
+
+def test_the_next_group_is_decided_while_one_commits() -> None:
+    payers, payees = [make_payer("10.00") for _ in range(2)], [make_payee() for _ in range(2)]
+    watched = Watched()
+    watched.commit_gate.clear()
+    results: list[Result] = []
+
+    def post(index: int) -> None:
+        try:
+            results.append(watched.group.post(instruct(payers[index], payees[index], "1.00")))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=post, args=(index,)) for index in range(2)]
+    threads[0].start()
+    wait_until(lambda: watched.commits == 1)
+    threads[1].start()
+    wait_until(lambda: watched.commits == 2)
+    assert results == [], "nobody is told before the commit"
+    watched.commit_gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert [type(result) for result in results] == [Outcome, Outcome]
+    watched.group.close()
+
+
+def test_more_groups_than_connections_wait_for_a_commit() -> None:
+    payers, payee = [make_payer("10.00") for _ in range(6)], make_payee()
+    watched = Watched()
+    watched.commit_gate.clear()
+    done: list[Result] = []
+
+    def post(payer: User) -> None:
+        try:
+            done.append(watched.group.post(instruct(payer, make_payee(), "1.00")))
+        finally:
+            connection.close()
+
+    threads = []
+    for number, payer in enumerate(payers):
+        threads.append(threading.Thread(target=post, args=(payer,)))
+        threads[-1].start()
+        wait_until(lambda number=number: watched.commits >= min(number + 1, grouping.CONNECTIONS))  # type: ignore[misc]
+    assert watched.commits == grouping.CONNECTIONS
+    watched.commit_gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(done) == len(payers)
+    watched.group.close()
+    assert balance_of(payee) == "0.00"

@@ -64,7 +64,7 @@ def test_an_entry_of_no_transaction_or_of_no_wallet_is_refused() -> None:
             entry["sequence"] += 100 * entry["leg"] if member == "w" else 0
         with pytest.raises(DatabaseError) as refusal, transaction.atomic():
             call_post_ledger(bent.arguments)
-        facts = {"entry_continues_the_chain", "balance_follows_the_entries"}
+        facts = {"entry_belongs_to_a_posted_transaction", "balance_follows_the_entries"}
         assert constraint_of(refusal.value) in facts
 
 

@@ -64,6 +64,9 @@ def test_the_application_has_no_right_to_write_the_ledger() -> None:
         "UPDATE wallet_wallet SET held = 0",
         "DELETE FROM wallet_wallet",
         "TRUNCATE wallet_wallet CASCADE",
+        "UPDATE events_outboxevent SET type = 'x'",
+        "DELETE FROM events_outboxevent",
+        "TRUNCATE events_outboxevent",
         "UPDATE events_auditrecord SET action = 'x'",
         "DELETE FROM events_auditrecord",
         "TRUNCATE events_auditrecord",
@@ -128,6 +131,9 @@ POSTING = """
         SELECT legs.*, {hash} AS hash FROM legs
     ), written_transaction AS (
         INSERT INTO transactions_transaction SELECT (t).* FROM asked
+    ), announced AS (
+        INSERT INTO events_outboxevent (id, type)
+        SELECT (t).id, {announced} FROM asked WHERE {is_announced}
     ), written_entries AS (
         INSERT INTO transactions_ledgerentry (transaction_id, leg, wallet_id, sequence, amount,
             currency, balance_after, previous_hash, hash, created_at)
@@ -151,6 +157,8 @@ WHOLE = {
         (t).idempotency_key, (t).fingerprint, (t).request_id, (t).client_address, (t).created_at,
         (t).description, (t).metadata) FROM asked),
         wallet, sequence, leg, amount, balance_after)""",
+    "announced": "'transaction.' || (t).status",
+    "is_announced": "true",
     "which": "true",
     "moved": "true",
     "wallet_drift": "0.00",
@@ -187,6 +195,8 @@ def test_a_whole_posting_in_raw_sql_is_taken(owner: Owner) -> None:
         ("transaction_tells_its_entries", {"debit": "9.00", "credit": "9.00"}),
         ("entry_continues_the_chain", {"step": "2"}),
         ("sequence_is_unique_per_wallet", {"step": "0"}),
+        ("transaction_is_announced", {"announced": "'transaction.declined'"}),
+        ("transaction_is_announced", {"is_announced": "false"}),
         ("entry_continues_the_chain", {"drift": "5.00"}),
         ("entry_continues_the_chain", {"previous": "'\\x01'::bytea"}),
         ("entry_continues_the_chain", {"hash": "'\\x01'::bytea"}),
@@ -228,7 +238,10 @@ def test_a_bent_posting_is_refused(owner: Owner, fact: str, bent: dict[str, str]
         ("idempotency_key_is_printable", {"idempotency_key": ""}),
         ("declined_exactly_with_a_decline_code", {"decline_code": "insufficient_funds"}),
         ("fingerprint_is_sha256", {"fingerprint": "\\x00"}),
-        ("entry_continues_the_chain", {"status": "declined", "decline_code": "wallet_frozen"}),
+        (
+            "entry_belongs_to_a_posted_transaction",
+            {"status": "declined", "decline_code": "wallet_frozen"},
+        ),
         ("entry_continues_the_chain", {"created_at": "1999-01-01T00:00:00Z"}),
         ("entry_is_not_ahead_of_time", {"created_at": "2999-01-01T00:00:00Z"}),
     ],
