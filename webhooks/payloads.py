@@ -88,7 +88,7 @@ class _Ledger:
         ended = {
             row.parent_id
             for row in rows.values()
-            if row.status in _ENDS_A_HOLD and not (row.facts or {}).get("hold")
+            if row.parent_id in hold_ids and not (row.facts or {}).get("hold")
         }
         needed = [row for pk, row in known.items() if pk in rows or pk in hold_ids]
         return cls(
@@ -139,8 +139,8 @@ class _Ledger:
         return replace(hold, facts=facts, balances_after=self.records[row.pk].balances_after)
 
     def _facts_at_its_end(self, row: Transaction) -> dict[str, Any]:
-        """Of an expiry, which nobody asked for and so nobody was answered: what is left to say is what
-        the hold's row says, since nothing changes it any more."""
+        """Of what ended a hold without answering anybody, an expiry or a payout: what is left to say is
+        what the hold's row says, since nothing changes it any more."""
         given_back = Decimal(0)
         for act in self.acts[_parent_of(row)]:
             if act.id == row.pk:

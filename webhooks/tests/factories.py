@@ -9,15 +9,11 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from events.models import OutboxEvent
 from events.services import announce
-from transactions.models import Transaction
 from users.models import User
 from webhooks import services, tasks, telling
 from webhooks.models import Delivery, Endpoint
 from webhooks.tests.receivers import Receiver
-
-_announced: set[uuid.UUID] = set()
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
 
@@ -47,23 +43,6 @@ def tell(owner: User, event_type: str = "kyc.approved", **values: Any) -> uuid.U
             data=values.pop("data", {"status": "approved"}),
         )
     return uuid.UUID(str(subject_id))
-
-
-def announce_all_of(*users: User) -> None:
-    """Put the transactions of these users into the outbox, where PostgreSQL did not do so itself."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT prosrc LIKE '%events_outboxevent%' FROM pg_proc WHERE proname = 'post_ledger'"
-        )
-        if cursor.fetchone() == (True,):
-            return
-    ids = Transaction.objects.filter(from_wallet__owner__in=users) | Transaction.objects.filter(
-        to_wallet__owner__in=users
-    )
-    for pk, status in ids.values_list("pk", "status").distinct():
-        if pk not in _announced:
-            OutboxEvent.objects.create(id=pk, type=f"transaction.{status}")
-            _announced.add(pk)
 
 
 def fan_out() -> None:

@@ -2,24 +2,29 @@
 
 import json
 import uuid
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from fintech_core.database import exactly_once
+from fintech_core.money import Money
 from tests.contract.test_transfer_over_http import TRANSFER
 from transactions import services as money
 from transactions.instructions import Recipient
 from transactions.models import Transaction
 from transactions.tests.exchange_factories import open_pot
-from transactions.tests.factories import instruct, make_payee, make_payer
+from transactions.tests.factories import instruct, make_payee, make_payer, wallet_of
 from transactions.tests.hold_factories import ask, make_hold, make_overdue_hold
 from users.models import User
 from users.tests.factories import api_client, make_staff
+from wallet.models import WalletKind
+from wallet.services import platform_wallet_id
 from webhooks import telling
 from webhooks.models import Endpoint, WebhookEvent
-from webhooks.tests.factories import announce_all_of, fan_out, make_endpoint
+from webhooks.tests.factories import fan_out, make_endpoint
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -31,7 +36,6 @@ def _listening(user: User) -> User:
 
 def _told(owner: User | None, *about: User) -> list[dict[str, Any]]:
     """What the owner (or the platform) was told of these users' transactions, in order."""
-    announce_all_of(*about)
     fan_out()
     ids = Transaction.objects.filter(from_wallet__owner__in=about).values_list("pk", flat=True)
     also = Transaction.objects.filter(to_wallet__owner__in=about).values_list("pk", flat=True)
@@ -128,6 +132,35 @@ def test_a_void_and_an_expiry_are_told_of_the_hold() -> None:
     assert of_expiry["expires_at"] is not None
 
 
+def test_money_that_is_paid_out_is_told_of_its_hold() -> None:
+    payer = _listening(make_payer("100.00"))
+    cash = platform_wallet_id(purpose="cash:test", kind=WalletKind.CASH, currency="USD")
+
+    def hold(amount: str) -> uuid.UUID:
+        def work() -> uuid.UUID:
+            return money.hold_withdrawal_within(
+                source_id=wallet_of(payer).pk,
+                target_id=cash,
+                amount=Money(Decimal(amount), "USD"),
+                request=ask(payer, of=amount),
+            ).transaction.id
+
+        return exactly_once(work)
+
+    paid, failed = hold("10.00"), hold("20.00")
+    exactly_once(lambda: money.settle_withdrawal_within(paid))
+    exactly_once(lambda: money.release_withdrawal_within(failed))
+    told = {(e["type"], e["data"]["id"]): e for e in _told(payer, payer)}
+    posted, voided = (
+        told["transaction.posted", str(paid)],
+        told["transaction.voided", str(failed)],
+    )
+    assert (posted["sequence"], voided["sequence"]) == (2, 2)
+    assert (posted["data"]["status"], posted["data"]["captured_amount"]) == ("posted", "10.00")
+    assert (voided["data"]["status"], voided["data"]["captured_amount"]) == ("voided", "0.00")
+    assert posted["data"]["balance_after"] == "90.00"
+
+
 def test_told_late_an_event_still_says_what_was_then() -> None:
     """A capture that is told after the hold was reversed and ended shows neither."""
     payer, payee = _listening(make_payer("100.00")), make_payee()
@@ -169,7 +202,6 @@ def test_a_batch_takes_as_many_queries_however_many_it_tells() -> None:
             money.transfer(instruct(payer, payee, "0.10"))
             hold_id = make_hold(payer, payee, "0.10")
             money.capture_hold(hold_id=hold_id, request=ask(payee))
-        announce_all_of(payer, payee)
         with CaptureQueriesContext(connection) as captured:
             telling.tell_endpoints(1_000)
         return len(captured)
