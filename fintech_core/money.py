@@ -4,9 +4,10 @@ Currencies and their places follow ISO 4217. Nothing here rounds: an amount that
 refused.
 """
 
+import functools
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final, Self
 
 # ISO 4217 minor units that differ from 2. PostgreSQL holds the same list in ``currency_places()``.
@@ -37,9 +38,21 @@ class CurrencyMismatch(TypeError):
 
 def places_of(currency: str) -> int:
     """Number of decimal places ISO 4217 gives the currency (``USD`` 2, ``JPY`` 0, ``KWD`` 3)."""
+    return _precision_of(currency)[0]
+
+
+def smallest_unit(currency: str) -> Decimal:
+    """The least amount of the currency: ``Decimal("0.01")`` of ``USD``."""
+    return _precision_of(currency)[1]
+
+
+# Every amount asks for it, several times a transfer.
+@functools.lru_cache(maxsize=1_000)
+def _precision_of(currency: str) -> tuple[int, Decimal]:
     if not isinstance(currency, str) or not _CODE.fullmatch(currency):
         raise InvalidMoney("A currency is three upper-case letters (ISO 4217).")
-    return _PLACES.get(currency, _DEFAULT_PLACES)
+    places = _PLACES.get(currency, _DEFAULT_PLACES)
+    return places, Decimal(1).scaleb(-places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +63,18 @@ class Money:
     currency: str
 
     def __post_init__(self) -> None:
-        places = places_of(self.currency)
+        places, unit = _precision_of(self.currency)
         if not isinstance(self.amount, Decimal):
             raise InvalidMoney("An amount is a Decimal; floats and integers are refused.")
         if not self.amount.is_finite():
             raise InvalidMoney("An amount is finite.")
-        exponent = self.amount.normalize().as_tuple().exponent
-        if isinstance(exponent, int) and -exponent > places:
+        try:
+            exact = self.amount.quantize(unit)
+        except InvalidOperation:
+            raise InvalidMoney("An amount has at most 28 digits.") from None
+        if exact != self.amount:
             raise InvalidMoney(f"{self.currency} has at most {places} decimal places.")
-        object.__setattr__(self, "amount", self.amount.quantize(Decimal(1).scaleb(-places)))
+        object.__setattr__(self, "amount", exact)
 
     @classmethod
     def parse(cls, text: str, currency: str) -> Self:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from fintech_core.database import call
-from fintech_core.money import places_of
+from fintech_core.money import smallest_unit
 from transactions.instructions import Recipient
 from transactions.limits import Limits, Spending, limits_of
 from wallet.models import HoldStatus, WalletKind
@@ -119,7 +119,7 @@ class HoldRecord:
     def fee_of(self, amount: Decimal) -> Decimal:
         """What of the fee a capture of the amount takes: in proportion, rounded down over all captures
         so far, so that whoever captures all takes all of it."""
-        smallest = Decimal(1).scaleb(-places_of(self.currency))
+        smallest = smallest_unit(self.currency)
         share = self.fee * (self.captured_amount + amount) / self.amount
         return share.quantize(smallest, rounding=ROUND_DOWN) - self.captured_fee
 

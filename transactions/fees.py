@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from fintech_core.money import AMOUNT_TEXT, Money, places_of
+from fintech_core.money import AMOUNT_TEXT, Money, places_of, smallest_unit
 
 # The operations that can cost something.
 KINDS = ("transfer", "conversion")
@@ -36,7 +36,7 @@ class Fee:
         bounded = max(exact, self.minimum)
         if self.maximum is not None:
             bounded = min(bounded, self.maximum)
-        smallest = Decimal(1).scaleb(-places_of(amount.currency))
+        smallest = smallest_unit(amount.currency)
         return bounded.quantize(smallest, rounding=ROUND_HALF_EVEN)
 
 

@@ -5,6 +5,7 @@ whose hash differs is refused.
 """
 
 import datetime
+import functools
 import hashlib
 import ipaddress
 import json
@@ -21,7 +22,6 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 def transaction_digest(record: TransactionRecord) -> bytes:
     """SHA-256 over all of a transaction that says what it was: one field a line, free text last."""
     description = record.description
-    address = record.client_address
     lines = (
         str(record.id),
         record.kind,
@@ -37,13 +37,18 @@ def transaction_digest(record: TransactionRecord) -> bytes:
         record.idempotency_key,
         record.fingerprint.hex(),
         record.request_id,
-        ipaddress.ip_address(address).packed.hex() if address else "",
+        _address_bytes(record.client_address) if record.client_address else "",
         str((record.created_at - _EPOCH) // _MICROSECOND),
         str(len(description.encode())),
         description,
         canonical_metadata(record.metadata),
     )
     return hashlib.sha256("\n".join(lines).encode()).digest()
+
+
+@functools.lru_cache(maxsize=10_000)
+def _address_bytes(address: str) -> str:
+    return ipaddress.ip_address(address).packed.hex()
 
 
 def canonical_metadata(metadata: dict[str, str]) -> str:

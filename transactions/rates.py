@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
-from fintech_core.money import places_of
+from fintech_core.money import smallest_unit
 from transactions.declines import RateUnavailable
 from transactions.models import HIGHEST_RATE, LOWEST_RATE, ExchangeRate
 
@@ -133,7 +133,7 @@ class Exchange:
 def exchange(amount: Decimal, rate: Decimal, currency: str) -> Exchange:
     """What the amount buys of the currency at a customer's rate; it may be nothing."""
     exact = _EXACT.multiply(amount, rate)
-    smallest = Decimal(1).scaleb(-places_of(currency))
+    smallest = smallest_unit(currency)
     return Exchange(
         exact.quantize(smallest, rounding=decimal.ROUND_FLOOR),
         exact.quantize(smallest, rounding=decimal.ROUND_CEILING),

@@ -110,6 +110,25 @@ MUTANTS = (
         (f"{_RACES}::test_one_key_posted_many_times_at_once_has_one_effect",),
     ),
     Mutant(
+        "m6 key taken before the transfer, on its own",
+        (
+            (
+                "transactions/services/__init__.py",
+                "    result = posting_group.post(instruction)\n",
+                (
+                    "    from django.core.cache import cache\n"
+                    "    from fintech_core.exceptions import RequestInProgress\n"
+                    '    mark = f"{instruction.caller_id} {instruction.idempotency_key}"\n'
+                    "    if not cache.add(mark, 1, 3600):\n"
+                    "        raise RequestInProgress\n"
+                    "    result = posting_group.post(instruction)\n"
+                    "    cache.delete(mark)\n"
+                ),
+            ),
+        ),
+        ("tests/faults/test_transfer_crashes.py",),
+    ),
+    Mutant(
         "m7 fingerprint not compared",
         (
             (
