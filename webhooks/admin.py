@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 
 from fintech_core.admin import ReadOnlyAdmin
-from webhooks.models import Delivery, DeliveryAttempt, Endpoint
+from webhooks.models import Delivery, DeliveryAttempt, Endpoint, UntoldAnnouncement
 
 
 @admin.register(Endpoint)
@@ -66,3 +66,13 @@ class DeliveryAdmin(ReadOnlyAdmin):
     @admin.display(description="what is sent")
     def body(self, delivery: Delivery) -> str:
         return delivery.event.body
+
+
+@admin.register(UntoldAnnouncement)
+class UntoldAnnouncementAdmin(ReadOnlyAdmin):
+    """Empty unless something is wrong with us."""
+
+    list_display = ("type", "id", "trouble", "created_at", "noted_at")
+    list_filter = ("type",)
+    search_fields = ("=id", "=subject_id")
+    ordering = ("-noted_at",)

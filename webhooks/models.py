@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -147,6 +147,30 @@ class WebhookEvent(models.Model):
             )
         ]
         indexes: ClassVar = [models.Index(fields=["created_at"], name="event_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"
+
+
+class UntoldAnnouncement(models.Model):
+    """An announcement of which no payload could be made: our bug, and nobody else's wait.
+
+    What stood in the outbox is kept, and goes back there each hour: once the bug is mended, it is told.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    type = models.CharField(max_length=40)
+    owner_id: "models.UUIDField[uuid.UUID | None, uuid.UUID | None]" = models.UUIDField(null=True)
+    subject_id: "models.UUIDField[uuid.UUID | None, uuid.UUID | None]" = models.UUIDField(null=True)
+    sequence: "models.IntegerField[int | None, int | None]" = models.IntegerField(null=True)
+    data: "models.JSONField[dict[str, Any] | None, dict[str, Any] | None]" = models.JSONField(
+        null=True
+    )
+    created_at: "models.DateTimeField[datetime | None, datetime | None]" = models.DateTimeField(
+        null=True
+    )
+    trouble = models.CharField(max_length=200)
+    noted_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"

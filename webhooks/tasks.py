@@ -19,6 +19,7 @@ def deliver(delivery_id: str) -> None:
 
 @shared_task(name="webhooks.prune")
 def prune() -> None:
-    """Remove what has been kept long enough."""
+    """Remove what has been kept long enough, and try again what could not be told."""
+    services.put_back()
     services.park_leftovers()
     services.prune_events()

@@ -18,13 +18,16 @@ from tests.faults.brokers import (
     Processes,
     environment,
     own_redis,
+    point_at,
     running,
     until,
     worker_command,
 )
 from transactions import services as money
-from transactions.tests.factories import instruct, make_payee, make_payer
+from transactions.tests.factories import instruct, make_payee, make_payer, wallet_of
 from users.models import User
+from users.tests.factories import make_staff
+from wallet.services import freeze_wallet
 from webhooks.models import Delivery, DeliveryAttempt, Endpoint
 from webhooks.tests.factories import LOOPBACK, make_due, make_endpoint, tell
 from webhooks.tests.receivers import Receiver, receiver
@@ -99,6 +102,24 @@ def test_100_transfers_while_the_broker_is_down_are_100_delivered_events_once_it
         assert len(set(site.ids())) == 100
         assert set(site.types()) == {"transaction.posted"}
         assert site.refused == []
+
+
+def test_what_is_announced_while_the_broker_is_down_is_told_once_it_is_back(
+    floor: Floor, settings: Settings
+) -> None:
+    owner, operator = make_payee(), make_staff()
+    point_at(settings, floor.redis.url)
+    floor.redis.stop()
+    with receiver() as site:
+        make_endpoint(owner, site)
+        wallet = wallet_of(owner)
+        freeze_wallet(wallet_id=wallet.pk, acting_user=operator, reason="test")
+        floor.redis.start()
+        floor.relay()
+        floor.worker()
+        until(lambda: bool(site.received), 30)
+    assert site.types() == ["wallet.frozen"]
+    assert _told_of(site) == [str(wallet.pk)]
 
 
 def test_a_broker_that_is_emptied_over_and_over_loses_no_event(floor: Floor) -> None:

@@ -18,6 +18,20 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='UntoldAnnouncement',
+            fields=[
+                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ('type', models.CharField(max_length=40)),
+                ('owner_id', models.UUIDField(null=True)),
+                ('subject_id', models.UUIDField(null=True)),
+                ('sequence', models.IntegerField(null=True)),
+                ('data', models.JSONField(null=True)),
+                ('created_at', models.DateTimeField(null=True)),
+                ('trouble', models.CharField(max_length=200)),
+                ('noted_at', models.DateTimeField(auto_now_add=True)),
+            ],
+        ),
+        migrations.CreateModel(
             name='Endpoint',
             fields=[
                 ('id', models.UUIDField(default=fintech_core.fields.uuid7, editable=False, primary_key=True, serialize=False)),

@@ -30,6 +30,10 @@ from webhooks.services.redelivery import (
     redeliver,
     redeliver_range,
 )
+from webhooks.services.untold import (
+    put_back,
+    set_aside,
+)
 
 __all__ = [
     "Claimed",
@@ -44,10 +48,12 @@ __all__ = [
     "keep_stories",
     "park_leftovers",
     "prune_events",
+    "put_back",
     "record_attempt",
     "redeliver",
     "redeliver_range",
     "reseal_secrets",
     "rotate_secret",
+    "set_aside",
     "update_endpoint",
 ]

@@ -13,8 +13,9 @@ from fintech_core.database import exactly_once
 from fintech_core.money import Money
 from tests.contract.test_transfer_over_http import TRANSFER
 from transactions import services as money
-from transactions.instructions import Recipient
+from transactions.instructions import Recipient, TransactionRecord
 from transactions.models import Transaction
+from transactions.serializers import represent_transaction
 from transactions.tests.exchange_factories import open_pot
 from transactions.tests.factories import instruct, make_payee, make_payer, wallet_of
 from transactions.tests.hold_factories import ask, make_hold, make_overdue_hold
@@ -22,8 +23,8 @@ from users.models import User
 from users.tests.factories import api_client, make_staff
 from wallet.models import WalletKind
 from wallet.services import platform_wallet_id
-from webhooks import telling
-from webhooks.models import Endpoint, WebhookEvent
+from webhooks import payloads, tasks, telling
+from webhooks.models import Endpoint, UntoldAnnouncement, WebhookEvent
 from webhooks.tests.factories import fan_out, make_endpoint
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -209,3 +210,25 @@ def test_a_batch_takes_as_many_queries_however_many_it_tells() -> None:
     fan_out()
     few = queries(1)
     assert queries(10) == few
+
+
+def test_what_cannot_be_told_is_set_aside_and_told_once_it_can_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    payer, payee = make_payer("100.00"), _listening(make_payee())
+    ids = [money.transfer(instruct(payer, payee, "1.00")).transaction.id for _ in range(3)]
+
+    def represent(record: TransactionRecord, **options: Any) -> dict[str, Any]:
+        if record.id == ids[1]:
+            raise LookupError("a bug of ours")
+        return represent_transaction(record, **options)
+
+    monkeypatch.setattr(payloads, "represent_transaction", represent)
+    told = [uuid.UUID(e["data"]["id"]) for e in _told(payee, payee)]
+    assert told == [ids[0], ids[2]]
+    aside = UntoldAnnouncement.objects.get(pk=ids[1])
+    assert "a bug of ours" in aside.trouble
+    monkeypatch.setattr(payloads, "represent_transaction", represent_transaction)
+    tasks.prune()
+    assert len(_told(payee, payee)) == 3
+    assert not UntoldAnnouncement.objects.filter(pk=ids[1]).exists()
