@@ -9,7 +9,7 @@ from pathlib import Path
 
 # The same as the platform's in development, so that both agree where nobody said anything.
 DEVELOPMENT_KEY = "development-only-key-of-the-simulator"
-DEVELOPMENT_SECRET = "whsec_ZGV2ZWxvcG1lbnQtb25seS1zZWNyZXQtb2YtZXZlbnRz"  # noqa: S105
+DEVELOPMENT_SECRET = "whsec_ZGV2ZWxvcG1lbnQtb25seS1zZWNyZXQtb2YtZXZlbnRz"  # noqa: S105  # nosec B105
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 RETRY_PAUSES = "0.5,1,2,5,10,30,60,300"
 

@@ -137,7 +137,8 @@ class Sender:
         """Done after a 2xx, a forger after any answer; else again after a growing pause."""
         tries = row["tries"] + 1
         pauses = self._configuration.retry_pauses
-        pause = pauses[min(tries, len(pauses)) - 1] * random.uniform(0.9, 1.1)  # noqa: S311
+        jitter = random.uniform(0.9, 1.1)  # noqa: S311  # nosec B311
+        pause = pauses[min(tries, len(pauses)) - 1] * jitter
         done = answer.startswith("2") or (row["signing"] == "forged" and answer.isdigit())
         with self._store.transaction() as database:
             database.execute(
