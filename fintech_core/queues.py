@@ -17,8 +17,6 @@ QUEUES = ("money", "webhooks", "webhooks_slow", UPKEEP)
 
 TASK_QUEUES = tuple(Queue(name, Exchange(name), routing_key=name) for name in QUEUES)
 TASK_ROUTES: dict[str, dict[str, str]] = {
-    # Takes as long as the report is, and is acknowledged first: no other money waits behind it.
-    "payments.reconcile_recent_days": {"queue": UPKEEP},
     "payments.*": {"queue": "money"},
     "webhooks.*": {"queue": "webhooks"},
     # All others go to the default queue, ``upkeep``; so does what the clock sends.
