@@ -58,7 +58,7 @@ from payments.tests.fakes import (
     make_refund,
 )
 from transactions.tests.factories import make_payee, make_payer
-from users.tests.factories import make_staff
+from users.tests.factories import at_once, make_staff
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -327,6 +327,32 @@ def test_a_run_supersedes_the_one_of_the_same_days(fake: Reporting) -> None:
     )
     assert reconcile(fake).supersedes_id == second.pk
     assert first.digest == second.digest
+
+
+def test_of_runs_at_once_one_counts(fake: Reporting) -> None:
+    """Each supersedes the one before it, in some order."""
+    fake.settle(make_paid_intent(fake))
+    runs = at_once(5, lambda _: reconcile(fake))
+    assert [run.matched_count for run in runs] == [1] * 5
+    assert len({run.supersedes_id for run in runs}) == 5
+    assert reconciliation.current_runs().filter(provider=fake.name).count() == 1
+
+
+def test_a_row_that_two_explain_at_once_is_explained_by_one(fake: Reporting) -> None:
+    make_paid_intent(fake)
+    run = reconcile(fake)
+    [row] = list_unmatched(run)
+    staff = make_staff("payments.explain_row")
+
+    def act(number: int) -> bool:
+        try:
+            explain_row(row_id=row.pk, acting_user=staff, reason=f"Reason {number}.")
+        except RowExplained:
+            return False
+        return True
+
+    assert sorted(at_once(5, act)) == [False] * 4 + [True]
+    assert AuditRecord.objects.filter(subject_id=run.pk).count() == 1
 
 
 def test_a_report_that_breaks_off_leaves_nothing(fake: Reporting) -> None:
