@@ -351,6 +351,9 @@ DEFAULT_PAYMENT_PROVIDER = env.text("DEFAULT_PAYMENT_PROVIDER", ",".join(PAYMENT
 if DEFAULT_PAYMENT_PROVIDER and DEFAULT_PAYMENT_PROVIDER not in PAYMENT_PROVIDERS:
     env.problem("DEFAULT_PAYMENT_PROVIDER must be one of PAYMENT_PROVIDERS.")
 
+# How often a user may have a provider asked in an hour: for a new payment, or for what became of one.
+PAYMENTS_PER_HOUR = env.number("PAYMENTS_PER_HOUR", 1_000)
+
 # The simulated provider (python -m simulator): where it answers, and what it shares with the platform.
 SIMULATOR_URL = env.text("SIMULATOR_URL", "http://127.0.0.1:8001")
 SIMULATOR_API_KEY = SIMULATOR_WEBHOOK_SECRET = ""

@@ -31,10 +31,12 @@ from payments.selectors import get_intent_of
 from payments.services.accounts import cash_wallet_id, wallet_for
 from payments.services.applying import apply_payment
 from payments.services.errors import ConfirmationRefused, InvalidPaymentState
+from payments.services.keys import wallet_of_key
 from payments.services.schedule import begin_look, take_step
 from transactions import services as ledger
 from transactions.declines import IdempotencyKeyReused
 from transactions.instructions import Outcome, Request
+from transactions.models import TransactionKind
 from users.models import User
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,7 @@ def create_intent(
     get_provider(name)
     made = _intent_of_key(user, request)
     if made is None:
-        wallet = wallet_for(user, currency)
+        wallet = wallet_of_key(request, TransactionKind.DEPOSIT) or wallet_for(user, currency)
         try:
             money = Money.parse(amount, wallet.currency)
         except InvalidMoney as error:
