@@ -3,6 +3,7 @@
 A production process refuses to start half configured, and says all that is missing at once.
 """
 
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 _TRUE = {"1", "true", "yes", "on"}
+# How sample values begin; the last is change-me in base 64, as a webhook secret has it.
+SAMPLES = ("django-insecure", "development-only", "change-me", "whsec_Y2hhbmdlLW1l")
 _FALSE = {"", "0", "false", "no", "off"}
 
 
@@ -52,7 +55,7 @@ class Environment:
         if self.is_production and value != development:
             if len(value) < least:
                 self.problem(f"{name} is shorter than {least} characters.")
-            if value.startswith(("django-insecure", "development-only", "change-me")):
+            if value.startswith(SAMPLES):
                 self.problem(f"{name} still has a sample value.")
         elif self.is_production and self.text(name):
             self.problem(f"{name} still has a sample value.")
@@ -102,6 +105,24 @@ class Environment:
     def words(self, name: str, default: str = "") -> list[str]:
         """A comma-separated list."""
         return [word.strip() for word in self.text(name, default).split(",") if word.strip()]
+
+    def numbers(self, name: str, default: str) -> list[int]:
+        """A comma-separated list of whole numbers of zero or more."""
+        words = self.words(name, default)
+        if not all(word.isascii() and word.isdigit() for word in words):
+            self.problem(f"{name} must be whole numbers with commas between.")
+            words = []
+        return [int(word) for word in words]
+
+    def networks(self, name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """A comma-separated list of networks, such as 10.0.0.0/8; empty where it is not set."""
+        found = []
+        for word in self.words(name):
+            try:
+                found.append(ipaddress.ip_network(word))
+            except ValueError:
+                self.problem(f"{name} has {word!r}, which is not a network such as 10.0.0.0/8.")
+        return found
 
     def require_sound(self) -> None:
         """Raise ``ImproperlyConfigured`` with every problem noted so far."""

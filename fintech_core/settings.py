@@ -212,6 +212,8 @@ RELAY_FEEDS = [
     "payments.feeds.hand_over_payouts",
     "payments.feeds.hand_over_refunds",
     "payments.feeds.hand_over_intents",
+    "webhooks.feeds.tell_endpoints",
+    "webhooks.feeds.hand_out_deliveries",
 ]
 # Nothing is handed over while so many messages wait in a queue: it does not grow without workers.
 RELAY_QUEUE_LIMIT = 1_000
@@ -356,7 +358,8 @@ PAYMENTS_PER_HOUR = env.number("PAYMENTS_PER_HOUR", 1_000)
 
 # The simulated provider (python -m simulator): where it answers, and what it shares with the platform.
 SIMULATOR_URL = env.text("SIMULATOR_URL", "http://127.0.0.1:8001")
-SIMULATOR_API_KEY = SIMULATOR_WEBHOOK_SECRET = ""
+SIMULATOR_API_KEY = env.text("SIMULATOR_API_KEY")
+SIMULATOR_WEBHOOK_SECRET = env.text("SIMULATOR_WEBHOOK_SECRET")
 if "simulator" in PAYMENT_PROVIDERS:
     SIMULATOR_API_KEY = env.secret(
         "SIMULATOR_API_KEY", development="development-only-key-of-the-simulator", least=32
@@ -368,12 +371,63 @@ if "simulator" in PAYMENT_PROVIDERS:
         least=38,
     )
 
+# Stripe: the API key says which account, and whether money is real; a webhook's secret is accepted beside
+# another one while they are exchanged. The version is the one that the adapter reads.
+STRIPE_API_KEY = env.text("STRIPE_API_KEY")
+STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")
+STRIPE_API_VERSION = env.text("STRIPE_API_VERSION", "2026-10-28.endive")
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "https://api.stripe.com").rstrip("/")
+if STRIPE_API_KEY and not STRIPE_API_KEY.startswith(
+    ("sk_live_", "sk_test_", "rk_live_", "rk_test_")
+):
+    env.problem("STRIPE_API_KEY must be a secret or restricted key: sk_live_…, sk_test_…, rk_….")
+if env.is_production and not STRIPE_API_BASE.startswith("https://"):
+    env.problem("STRIPE_API_BASE must start with https://.")
+
 # --- Money in and out: what providers tell ----------------------------------------------------------
 
 # Events of providers that are done with are kept for so many days.
 PROVIDER_EVENT_DAYS = env.number("PROVIDER_EVENT_DAYS", 90)
 if PROVIDER_EVENT_DAYS < 1:
     env.problem("PROVIDER_EVENT_DAYS must be 1 or more.")
+
+# --- Webhooks out ---------------------------------------------------------------------------------
+
+# Encrypts the secrets that sign webhooks. To change it, name the old one below and run
+# ``manage.py reseal_webhook_secrets``: what it sealed stays readable meanwhile.
+WEBHOOK_SECRETS_KEY = env.secret(
+    "WEBHOOK_SECRETS_KEY", development="development-only-key-of-webhook-secrets", least=43
+)
+WEBHOOK_SECRETS_OLD_KEYS = env.words("WEBHOOK_SECRETS_OLD_KEYS")
+# Networks that webhooks may be sent to although they are not public, also by plain http.
+WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
+# Endpoints a user may have, and URLs a user may name in a day: each is looked up.
+WEBHOOK_ENDPOINTS_PER_USER = env.number("WEBHOOK_ENDPOINTS_PER_USER", 10)
+WEBHOOK_URLS_PER_DAY = env.number("WEBHOOK_URLS_PER_DAY", 100)
+# How long the secret before the last rotation signs, too.
+WEBHOOK_ROTATION_OVERLAP = timedelta(hours=env.number("WEBHOOK_ROTATION_OVERLAP_HOURS", 24))
+# Seconds between the tries of a delivery; after the last of them it is dead: three days by default.
+WEBHOOK_RETRY_PAUSES = env.numbers(
+    "WEBHOOK_RETRY_PAUSES",
+    "5,30,120,600,1800,3600,7200,14400,28800,43200,43200,43200,43200,28800",
+)
+# A receiver's Retry-After is obeyed up to this.
+WEBHOOK_LONGEST_WAIT = timedelta(hours=1)
+# How long a try may take in all, where the receiver has answered well and quickly, and else.
+WEBHOOK_QUICK_SECONDS = 3
+WEBHOOK_SECONDS = 10
+# An answer that takes longer makes its receiver a slow one, which is served beside the others.
+WEBHOOK_SLOW_ANSWER = timedelta(seconds=1)
+# Deliveries under way to one receiver at once, and how long a handed out one waits for its worker before
+# it is handed out again: longer than messages usually wait in the queue.
+WEBHOOK_AT_ONCE = 4
+WEBHOOK_LEASE = timedelta(seconds=env.number("WEBHOOK_LEASE_SECONDS", 60))
+# A receiver that has failed for so long without one success is disabled.
+WEBHOOK_DISABLE_AFTER = timedelta(days=env.number("WEBHOOK_DISABLE_AFTER_DAYS", 5))
+# How long kept events and what became of their deliveries can be looked up and sent again.
+WEBHOOK_RETENTION = timedelta(days=env.number("WEBHOOK_RETENTION_DAYS", 30))
+# Deliveries that one call may send again.
+WEBHOOK_REDELIVERIES_AT_ONCE = 10_000
 
 # --- HTTP -----------------------------------------------------------------------------------------
 
@@ -420,6 +474,9 @@ SPECTACULAR_SETTINGS = {
         "RunStatus": "transactions.models.RunStatus",
         "TransactionStatus": "transactions.models.TransactionStatus",
         "WalletStatus": "wallet.models.WalletStatus",
+        "EndpointStatus": ["enabled", "disabled"],
+        "DisabledBecause": "webhooks.models.DisabledBecause",
+        "DeliveryStatus": "webhooks.models.DeliveryStatus",
     },
 }
 
@@ -463,6 +520,8 @@ LOGGING = {
         # Its line for each call would be a second one, and names what is called.
         "httpx": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        # Its lines for each call show the texts of errors, and those a part of the key.
+        "stripe": {"level": "WARNING"},
     },
 }
 

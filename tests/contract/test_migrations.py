@@ -21,6 +21,9 @@ LOADED = {
         "5bfa0a7ca4f0fc3bf137ff2129a0451de4ab358c6cf0dc6a4f87d0d8655490f4"
     ),
     "transactions/sql/announced.sql": "396d58984f843ce73ac2f3b1ef69708e673d41dd4942784291ee142529a02acb",
+    "payments/sql/reconciliation.sql": (
+        "80c2c90093ae572df2a78721c9fc553e57c93f33f77ba26f1875c12f219c3b84"
+    ),
     "transactions/sql/exchange.sql": (
         "ea11f0da686e3ef2c0fd1f31682be91a92927bac77a496dcf871e0bb0f0c2da4"
     ),
@@ -52,6 +55,9 @@ LOADED = {
         "fc786c1cfdce7dc921c05689bda82141ea44bcae1c4bd386806c5bf379ebc978"
     ),
     "users/sql/live_user.sql": ("1192891a09c8b8fe56c82a9720329ae8de7e45b44aa9aa26ba973ca75bf42d39"),
+    "webhooks/sql/hand_out.sql": (
+        "9465101215d1ae25a4cd5390bf0862e290a726abeaf4a268332a5dd49a011d89"
+    ),
 }
 
 

@@ -45,6 +45,8 @@ def _lock_only(which: str) -> tuple[Edit, ...]:
 
 
 _RACES = "tests/races/test_transfers.py"
+_WEBHOOKS = "tests/faults/test_webhooks_out.py"
+_INTAKE = "payments/tests/test_intake.py"
 _SPEND = f"{_RACES}::test_of_12_spends_to_as_many_payees_exactly_4_succeed"
 _RECEIVE = f"{_RACES}::test_many_payers_of_one_payee_all_succeed"
 
@@ -188,6 +190,42 @@ MUTANTS = (
         ("transactions/tests/test_reversals.py",),
     ),
     Mutant(
+        "m12 webhooks told apart by the cache only",
+        (
+            (
+                "payments/migrations/0002_inbox.py",
+                (
+                    "models.UniqueConstraint(fields=('provider', 'event_id'), "
+                    "name='provider_event_is_stored_once'), "
+                ),
+                "",
+            ),
+            (
+                "payments/services/events.py",
+                (
+                    "    with transaction.atomic(durable=True):\n"
+                    "        ProviderEvent.objects.bulk_create([event], ignore_conflicts=True)\n"
+                ),
+                (
+                    "    from django.core.cache import cache\n"
+                    '    if not cache.add(f"seen {provider} {told.event_id}", 1):\n'
+                    "        return False\n"
+                    "    with transaction.atomic(durable=True):\n"
+                    "        ProviderEvent.objects.bulk_create([event], ignore_conflicts=True)\n"
+                ),
+            ),
+            (
+                "payments/services/events.py",
+                """        stored = ProviderEvent.objects.values_list("pk", "digest").get(
+            provider=provider, event_id=told.event_id
+        )
+""",
+                "    stored = event.pk, event.digest\n",
+            ),
+        ),
+        (f"{_INTAKE}::test_the_cache_emptied_between_two_deliveries_changes_nothing",),
+    ),
+    Mutant(
         "m13 a float in one place",
         (
             (
@@ -218,6 +256,41 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "m15 announced after the commit, to the broker",
+        (
+            (
+                "events/services.py",
+                "    OutboxEvent.objects.create(\n        type=event_type,",
+                (
+                    "    def hand_on(**event: Any) -> None:\n"
+                    "        with Connection(settings.BROKER_URL, connect_timeout=1) as broker:\n"
+                    "            broker.ensure_connection(max_retries=0, timeout=1)\n"
+                    "            OutboxEvent.objects.create(**event)\n\n"
+                    "    _on_commit(\n        hand_on,\n        type=event_type,"
+                ),
+            ),
+            (
+                "events/services.py",
+                "def take_announcements(",
+                (
+                    "def _on_commit(act: Any, **event: Any) -> None:\n"
+                    "    transaction.on_commit(lambda: act(**event), robust=True)\n\n\n"
+                    "def take_announcements("
+                ),
+            ),
+            (
+                "events/services.py",
+                "from django.db import transaction\n",
+                (
+                    "from django.conf import settings\n"
+                    "from django.db import transaction\n"
+                    "from kombu import Connection\n"
+                ),
+            ),
+        ),
+        (f"{_WEBHOOKS}::test_what_is_announced_while_the_broker_is_down_is_told_once_it_is_back",),
+    ),
+    Mutant(
         "m16 a trigger is missing",
         (
             (
@@ -236,5 +309,26 @@ MUTANTS = (
             ),
         ),
         ("transactions/tests/test_refusals.py",),
+    ),
+    Mutant(
+        "m17 a delivery claimed without a look at who has it",
+        (("webhooks/services/attempts.py", "        claim__isnull=True,\n", ""),),
+        ("tests/races/test_webhooks.py",),
+    ),
+    Mutant(
+        "m18 deliveries handed out without a lock",
+        (("webhooks/sql/hand_out.sql", "        FOR NO KEY UPDATE SKIP LOCKED\n", ""),),
+        ("tests/races/test_webhooks.py",),
+    ),
+    Mutant(
+        "m19 an address looked up again after it was judged",
+        (
+            (
+                "webhooks/outgoing.py",
+                "                    str(address), port, share,",
+                "                    host, port, share,",
+            ),
+        ),
+        ("webhooks/tests/test_addresses.py",),
     ),
 )
