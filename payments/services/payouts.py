@@ -17,10 +17,10 @@ from payments.models import Payout, PayoutStatus
 from payments.providers.base import PayoutState, ProviderPayout, ProviderRefused
 from payments.providers.registry import default_provider, get_provider
 from payments.services.accounts import cash_wallet_id, wallet_for
-from payments.services.applying import apply_payout
+from payments.services.applying import Applied, apply_payout
 from payments.services.errors import InvalidPaymentState
 from payments.services.keys import require_key_of_no_intent, wallet_of_key
-from payments.services.schedule import begin_look, take_step
+from payments.services.schedule import begin_look, end_looks, take_step
 from transactions import services as ledger
 from transactions.instructions import Outcome, Request
 from transactions.models import TransactionKind
@@ -121,7 +121,8 @@ def check_payout(payout_id: uuid.UUID) -> None:
                 amount=payout.money,
                 failure_code=refusal.code,
             )
-    apply_payout(payout.provider, told, fetched=True)
+    if apply_payout(payout.provider, told, fetched=True) is Applied.MISMATCH:
+        end_looks(payout)
 
 
 def _begin(payout_id: uuid.UUID) -> object | None:
