@@ -48,6 +48,8 @@ _RACES = "tests/races/test_transfers.py"
 _SPEND = f"{_RACES}::test_of_12_spends_to_as_many_payees_exactly_4_succeed"
 _RECEIVE = f"{_RACES}::test_many_payers_of_one_payee_all_succeed"
 
+_WEBHOOKS = "tests/faults/test_webhooks_out.py"
+
 MUTANTS = (
     Mutant(
         "m1 no lock on the sender",
@@ -250,10 +252,7 @@ MUTANTS = (
                 ),
             ),
         ),
-        (
-            "tests/faults/test_webhooks_out.py"
-            "::test_what_is_announced_while_the_broker_is_down_is_told_once_it_is_back",
-        ),
+        (f"{_WEBHOOKS}::test_what_is_announced_while_the_broker_is_down_is_told_once_it_is_back",),
     ),
     Mutant(
         "m16 a trigger is missing",
@@ -287,13 +286,7 @@ MUTANTS = (
     ),
     Mutant(
         "m19 an address looked up again after it was judged",
-        (
-            (
-                "webhooks/outgoing.py",
-                "                    str(address), port, share,",
-                "                    host, port, share,",
-            ),
-        ),
+        (("webhooks/outgoing.py", "str(address), port, share,", "host, port, share,"),),
         ("webhooks/tests/test_addresses.py",),
     ),
 )
