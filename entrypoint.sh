@@ -1,5 +1,6 @@
 #!/bin/sh
-# Starts one of the service's processes, or whatever else it is given: web, worker, beat, or a command.
+# Starts one of the service's processes, or whatever else it is given: web, worker, beat, relay, simulator, or a
+# command.
 set -eu
 
 case "${1:-web}" in
@@ -15,10 +16,17 @@ case "${1:-web}" in
     ;;
   worker)
     exec python -m celery -A fintech_core worker \
-      -Q "${CELERY_QUEUES:-upkeep}" -c "${CELERY_CONCURRENCY:-2}" --without-gossip --without-mingle -l INFO
+      -Q "${CELERY_QUEUES:-money,upkeep}" -P "${CELERY_POOL:-prefork}" -c "${CELERY_CONCURRENCY:-2}" \
+      --without-gossip --without-mingle -l INFO
     ;;
   beat)
     exec python -m celery -A fintech_core beat -l INFO --schedule /data/beat-schedule --pidfile ""
+    ;;
+  relay)
+    exec python manage.py relay
+    ;;
+  simulator)
+    exec python -m simulator
     ;;
   *)
     exec "$@"

@@ -1,4 +1,4 @@
-"""The Celery application. Tasks are found in each app's ``tasks`` and ``event_tasks``."""
+"""The Celery application. Tasks are found in each app's modules of ``TASK_MODULES``."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fintech_core.settings")
 
 app = Celery("fintech_core")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-TASK_MODULES = ("tasks", "event_tasks")
+TASK_MODULES = ("tasks", "event_tasks", "reconciliation_tasks")
 for _name in TASK_MODULES:
     app.autodiscover_tasks(related_name=_name)
 

@@ -13,6 +13,8 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 _TRUE = {"1", "true", "yes", "on"}
+# How sample values begin; the last is change-me in base 64, as a webhook secret has it.
+SAMPLES = ("django-insecure", "development-only", "change-me", "whsec_Y2hhbmdlLW1l")
 _FALSE = {"", "0", "false", "no", "off"}
 
 
@@ -53,7 +55,7 @@ class Environment:
         if self.is_production and value != development:
             if len(value) < least:
                 self.problem(f"{name} is shorter than {least} characters.")
-            if value.startswith(("django-insecure", "development-only", "change-me")):
+            if value.startswith(SAMPLES):
                 self.problem(f"{name} still has a sample value.")
         elif self.is_production and self.text(name):
             self.problem(f"{name} still has a sample value.")

@@ -97,6 +97,12 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(minute="47"),
         "options": {"expires": 3_000},
     },
+    # Once a day; the later looks make up for a provider that was away.
+    "reconcile-providers": {
+        "task": "payments.reconcile_recent_days",
+        "schedule": crontab(hour="4-9", minute="37"),
+        "options": {"expires": 3_000},
+    },
     "prune-webhooks": {
         "task": "webhooks.prune",
         "schedule": crontab(minute="57"),

@@ -209,6 +209,9 @@ CELERY_BEAT_SCHEDULE = queues.BEAT_SCHEDULE
 # What ``manage.py relay`` goes through, in turn; each hands a bounded number of due rows to Celery.
 RELAY_FEEDS = [
     "payments.event_feeds.hand_over_events",
+    "payments.feeds.hand_over_payouts",
+    "payments.feeds.hand_over_refunds",
+    "payments.feeds.hand_over_intents",
     "webhooks.feeds.tell_endpoints",
     "webhooks.feeds.hand_out_deliveries",
 ]
@@ -352,7 +355,8 @@ if DEFAULT_PAYMENT_PROVIDER and DEFAULT_PAYMENT_PROVIDER not in PAYMENT_PROVIDER
 
 # The simulated provider (python -m simulator): where it answers, and what it shares with the platform.
 SIMULATOR_URL = env.text("SIMULATOR_URL", "http://127.0.0.1:8001")
-SIMULATOR_API_KEY = SIMULATOR_WEBHOOK_SECRET = ""
+SIMULATOR_API_KEY = env.text("SIMULATOR_API_KEY")
+SIMULATOR_WEBHOOK_SECRET = env.text("SIMULATOR_WEBHOOK_SECRET")
 if "simulator" in PAYMENT_PROVIDERS:
     SIMULATOR_API_KEY = env.secret(
         "SIMULATOR_API_KEY", development="development-only-key-of-the-simulator", least=32
@@ -363,6 +367,19 @@ if "simulator" in PAYMENT_PROVIDERS:
         development="whsec_ZGV2ZWxvcG1lbnQtb25seS1zZWNyZXQtb2YtZXZlbnRz",
         least=38,
     )
+
+# Stripe: the API key says which account, and whether money is real; a webhook's secret is accepted beside
+# another one while they are exchanged. The version is the one that the adapter reads.
+STRIPE_API_KEY = env.text("STRIPE_API_KEY")
+STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")
+STRIPE_API_VERSION = env.text("STRIPE_API_VERSION", "2026-10-28.endive")
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "https://api.stripe.com").rstrip("/")
+if STRIPE_API_KEY and not STRIPE_API_KEY.startswith(
+    ("sk_live_", "sk_test_", "rk_live_", "rk_test_")
+):
+    env.problem("STRIPE_API_KEY must be a secret or restricted key: sk_live_…, sk_test_…, rk_….")
+if env.is_production and not STRIPE_API_BASE.startswith("https://"):
+    env.problem("STRIPE_API_BASE must start with https://.")
 
 # --- Money in and out: what providers tell ----------------------------------------------------------
 
@@ -398,8 +415,8 @@ WEBHOOK_QUICK_SECONDS = 3
 WEBHOOK_SECONDS = 10
 # An answer that takes longer makes its receiver a slow one, which is served beside the others.
 WEBHOOK_SLOW_ANSWER = timedelta(seconds=1)
-# Deliveries under way to one receiver at once, and how long one that was handed out waits for its worker
-# before it is handed out again: longer than messages usually wait in the queue.
+# Deliveries under way to one receiver at once, and how long a handed out one waits for its worker before
+# it is handed out again: longer than messages usually wait in the queue.
 WEBHOOK_AT_ONCE = 4
 WEBHOOK_LEASE = timedelta(seconds=env.number("WEBHOOK_LEASE_SECONDS", 60))
 if not WEBHOOK_LEASE:
@@ -448,6 +465,9 @@ SPECTACULAR_SETTINGS = {
         "HealthStatus": ["ok", "degraded"],
         "KycStatus": "users.models.KycStatus",
         "SubmissionStatus": "users.models.SubmissionStatus",
+        "IntentStatus": "payments.models.IntentStatus",
+        "PayoutStatus": "payments.models.PayoutStatus",
+        "RefundStatus": "payments.models.RefundStatus",
         "TransactionKind": "transactions.models.TransactionKind",
         "ScheduleStatus": "transactions.models.ScheduleStatus",
         "RunStatus": "transactions.models.RunStatus",
@@ -499,6 +519,8 @@ LOGGING = {
         # Its line for each call would be a second one, and names what is called.
         "httpx": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        # Its lines for each call show the texts of errors, and those a part of the key.
+        "stripe": {"level": "WARNING"},
     },
 }
 

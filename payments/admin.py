@@ -1,3 +1,7 @@
 """Operators' pages of this app."""
 
-from payments import admin_inbox  # noqa: F401 - registers its pages
+from payments import (  # noqa: F401 - they register their pages
+    admin_inbox,
+    admin_movements,
+    admin_reconciliation,
+)

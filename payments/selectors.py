@@ -9,7 +9,14 @@ from fintech_core.database import call
 from fintech_core.exceptions import NotFound
 from fintech_core.money import format_amount
 from fintech_core.serializers import format_time
-from payments.models import IntentStatus, PaymentIntent, Payout, Refund
+from payments.models import (
+    IntentStatus,
+    PaymentIntent,
+    Payout,
+    PayoutStatus,
+    Refund,
+    RefundStatus,
+)
 from users.models import User
 
 
@@ -85,6 +92,11 @@ def describe_refund(refund: Refund) -> dict[str, Any]:
     }
 
 
+def describe_new_refund(refund: Refund) -> dict[str, Any]:
+    """The refund as it was when it was made."""
+    return describe_refund(refund) | {"status": str(RefundStatus.PENDING), "failure_code": None}
+
+
 def describe_payout(payout: Payout) -> dict[str, Any]:
     """The payout as its owner sees it now."""
     return {
@@ -98,6 +110,11 @@ def describe_payout(payout: Payout) -> dict[str, Any]:
         "transaction": str(payout.transaction_id),
         "created_at": format_time(payout.created_at),
     }
+
+
+def describe_new_payout(payout: Payout) -> dict[str, Any]:
+    """The payout as it was when it was made."""
+    return describe_payout(payout) | {"status": str(PayoutStatus.PENDING), "failure_code": None}
 
 
 def list_payment_violations() -> list[tuple[str, str]]:

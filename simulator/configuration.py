@@ -9,7 +9,7 @@ from pathlib import Path
 
 # The same as the platform's in development, so that both agree where nobody said anything.
 DEVELOPMENT_KEY = "development-only-key-of-the-simulator"
-DEVELOPMENT_SECRET = "whsec_ZGV2ZWxvcG1lbnQtb25seS1zZWNyZXQtb2YtZXZlbnRz"  # noqa: S105
+DEVELOPMENT_SECRET = "whsec_ZGV2ZWxvcG1lbnQtb25seS1zZWNyZXQtb2YtZXZlbnRz"  # noqa: S105  # nosec B105
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 RETRY_PAUSES = "0.5,1,2,5,10,30,60,300"
 
@@ -22,8 +22,9 @@ class BadConfiguration(Exception):
 class Configuration:
     """Where to listen, whom to trust, whom to tell.
 
-    Events wait ``retry_pauses`` between tries, the last of them again and again. ``pace`` is how many
-    seconds lie between the steps that an object takes by itself.
+    ``webhook_host`` is the Host header of events where the one of ``webhook_url`` is not what the
+    platform answers to. Events wait ``retry_pauses`` between tries, the last of them again and again.
+    ``pace`` is how many seconds lie between the steps that an object takes by itself.
     """
 
     host: str
@@ -32,6 +33,7 @@ class Configuration:
     api_key: str
     webhook_secret: bytes
     webhook_url: str
+    webhook_host: str
     database: Path
     retry_pauses: tuple[float, ...]
     pace: float
@@ -63,6 +65,7 @@ def configured(environment: Mapping[str, str] = os.environ) -> Configuration:
         api_key=key,
         webhook_secret=_secret(secret),
         webhook_url=text("SIMULATOR_WEBHOOK_URL"),
+        webhook_host=text("SIMULATOR_WEBHOOK_HOST"),
         database=Path(text("SIMULATOR_DATABASE", str(folder / "simulator.sqlite3"))),
         retry_pauses=tuple(_number("SIMULATOR_RETRY_PAUSES", pause) for pause in pauses),
         pace=_number("SIMULATOR_PACE", text("SIMULATOR_PACE", "1")),

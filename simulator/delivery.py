@@ -123,7 +123,9 @@ class Sender:
             now -= OLD_SECONDS
         forged = row["signing"] == "forged"
         key = _FORGERS_KEY if forged else self._configuration.webhook_secret
+        host = self._configuration.webhook_host
         return body, {
+            **({"Host": host} if host else {}),
             "Content-Type": "application/json",
             "User-Agent": "fintech-simulator",
             "webhook-id": row["event"],
@@ -135,7 +137,8 @@ class Sender:
         """Done after a 2xx, a forger after any answer; else again after a growing pause."""
         tries = row["tries"] + 1
         pauses = self._configuration.retry_pauses
-        pause = pauses[min(tries, len(pauses)) - 1] * random.uniform(0.9, 1.1)  # noqa: S311
+        jitter = random.uniform(0.9, 1.1)  # noqa: S311  # nosec B311
+        pause = pauses[min(tries, len(pauses)) - 1] * jitter
         done = answer.startswith("2") or (row["signing"] == "forged" and answer.isdigit())
         with self._store.transaction() as database:
             database.execute(

@@ -19,7 +19,7 @@ from benchmarks.database import Server
 from benchmarks.orders import ROOT, Loader
 from benchmarks.turns import Turn
 from benchmarks.workload import Case
-from fintech_core.embedded import run
+from fintech_core.embedded import services
 from fintech_core.embedded.folders import DataFolder
 
 READY_SECONDS = 60.0
@@ -31,7 +31,7 @@ class Web:
 
     def __init__(self) -> None:
         with socket.socket() as probe:
-            probe.bind((run.HOST, 0))
+            probe.bind((services.HOST, 0))
             self.port = int(probe.getsockname()[1])
         self._folder = tempfile.TemporaryDirectory(prefix="bench-web-")
         self._server: subprocess.Popen[bytes] | None = None
@@ -58,7 +58,7 @@ class Web:
 
     def ask(self, method: str, path: str, token: str = "") -> int:
         """The status of one request without a body; 0 where nobody answers."""
-        connection = http.client.HTTPConnection(run.HOST, self.port, timeout=5)
+        connection = http.client.HTTPConnection(services.HOST, self.port, timeout=5)
         try:
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             connection.request(method, path, b"" if method == "POST" else None, headers)
@@ -70,7 +70,7 @@ class Web:
 
     def fetch(self, path: str, token: str, limit: int) -> int:
         """The status of a GET, once its body is there or the first ``limit`` bytes of it."""
-        connection = http.client.HTTPConnection(run.HOST, self.port, timeout=30)
+        connection = http.client.HTTPConnection(services.HOST, self.port, timeout=30)
         try:
             connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
             response = connection.getresponse()
@@ -136,7 +136,7 @@ class Bare:
         ]
         command = [sys.executable, "-m", "granian", "benchmarks.bare:application"]
         command += ["--interface", "wsgi", "--workers", "2", "--blocking-threads", "4"]
-        command += ["--host", run.HOST, "--port", str(self._web.port)]
+        command += ["--host", services.HOST, "--port", str(self._web.port)]
         command += ["--no-ws", "--http", "1", "--log-level", "warning"]
         environment = {
             "BENCH_DATABASE_URL": self._server.owner_url(self.database),
@@ -176,7 +176,7 @@ class OursHttp:
         data = DataFolder(self.web.folder)
         data.make()
         environment = {**os.environ, **ours_environment(self._server, self.database)}
-        service = run.web_server(data, environment, self.web.port)
+        service = services.web_server(data, environment, self.web.port)
         self.web.start(service.command, service.environment, "/api/health/ready/")
 
     def turn(self, case: Case, seconds: int) -> Turn:

@@ -1,27 +1,31 @@
 """``run``: the whole system in the foreground, from one data folder."""
 
-import json
 import os
-import signal
 import socket
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from fintech_core.embedded import servers as server_set
 from fintech_core.embedded.folders import DataFolder, configured
-from fintech_core.embedded.identity import MARKER
-from fintech_core.embedded.interruption import Stopped, pause
+from fintech_core.embedded.interruption import TICK, Stopped, pause
 from fintech_core.embedded.messages import LaunchError, last_lines, say, step
+from fintech_core.embedded.ports import (
+    chosen_port,
+    note_simulator,
+    require_free,
+    simulator_port,
+)
 from fintech_core.embedded.processes import Service, clear_strays, finish, stop_together
 from fintech_core.embedded.servers import Servers
+from fintech_core.embedded.services import HOST, background, simulator, web_server
 from fintech_core.embedded.supervisor import Supervised, require_alive, watch
+from fintech_core.embedded.welcome import welcome
 
 HEALTH_SECONDS = 60.0
-HOST = "127.0.0.1"
 
 
 def run() -> int:
@@ -46,27 +50,45 @@ def run() -> int:
 
 
 def _serve(servers: Servers, port: int) -> None:
+    folder = servers.folder
     environment = server_set.compose(os.environ, servers, demo=True)
+    provider = _provider(folder, environment, port)
     server_set.start(servers)
-    _manage(servers.folder, environment, "Migrations", "migrate", "--no-input")
-    web = web_server(servers.folder, environment, port)
-    background = [worker(servers.folder, environment), beat(servers.folder, environment)]
+    web = web_server(folder, environment, port)
+    others = background(folder, environment)
+    has_demo = environment.get("FINTECH_DEMO") == "true" and servers.postgres is not None
+    everything = [service for service in (provider, web, *others) if service is not None]
     try:
+        if provider is not None:
+            provider.spawn()
+        _manage(folder, environment, "Migrations", "migrate", "--no-input")
         web.spawn()
-        if environment.get("FINTECH_DEMO") == "true" and servers.postgres is not None:
+        if has_demo:
             # Beside the web server's start, which takes as long and is not announced before.
-            _manage(servers.folder, environment, "Demo data", "seed_demo")
+            _manage(folder, environment, "Demo data", "seed_demo")
         with step("Web server") as outcome:
             _wait_for_health(web, environment, port)
             outcome.text = "healthy"
-        with step("Worker and beat") as outcome:
-            for service in background:
+        if provider is not None:
+            with step("Payments") as outcome:
+                wait_for_port(provider, int(environment["SIMULATOR_PORT"]))
+                outcome.text = f"simulated by {environment['SIMULATOR_URL']}"
+        with step("Workers and relay") as outcome:
+            for service in others:
                 service.spawn()
             outcome.text = "started"
-        say(_welcome(environment, servers.folder, port, has_demo=servers.postgres is not None))
-        watch(_supervised(servers, [web, *background]))
+        say(
+            welcome(
+                f"http://localhost:{port}",
+                str(folder.path),
+                has_demo=has_demo,
+                has_simulator=provider is not None,
+                hint=_hint(environment),
+            )
+        )
+        watch(_supervised(servers, everything))
     finally:
-        stop_together([web, *background])
+        stop_together(everything)
 
 
 def _supervised(servers: Servers, services: list[Service]) -> list[Supervised]:
@@ -79,96 +101,15 @@ def _supervised(servers: Servers, services: list[Service]) -> list[Supervised]:
     ]
 
 
-def web_server(folder: DataFolder, environment: Mapping[str, str], port: int) -> Service:
-    """The web server: two processes of 32 threads each. The one place that names the server."""
-    command = [sys.executable, "-m", "granian", "fintech_core.rsgi:application"]
-    command += [
-        "--interface",
-        "rsgi",
-        "--host",
-        HOST,
-        "--port",
-        str(port),
-        "--no-ws",
-        "--http",
-        "1",
-    ]
-    command += ["--workers", environment.get("WEB_WORKERS") or "2", "--backpressure", "1024"]
-    command += ["--respawn-failed-workers", "--respawn-interval", "0.5"]
-    command += ["--workers-kill-timeout", "3", "--http1-header-read-timeout", "10000"]
-    command += ["--log-level", "warning"]
-    return _service(folder, environment, "Web server", "web", command)
-
-
-def worker(folder: DataFolder, environment: Mapping[str, str]) -> Service:
-    """The Celery worker.
-
-    When the launcher is killed it is killed, too, and its own processes with it: a shutdown in good
-    order would wait for a broker that is gone. What it was doing is delivered again.
-    """
-    queues = environment.get("CELERY_QUEUES", "").strip() or "upkeep"
-    command = [sys.executable, "-m", "celery", "-A", "fintech_core", "worker", "-Q", queues]
-    processes = environment.get("CELERY_CONCURRENCY") or "2"
-    command += [
-        "-c",
-        processes,
-        "-n",
-        "fintech@%h",
-        "--without-gossip",
-        "--without-mingle",
-        "-l",
-        "INFO",
-    ]
-    return _service(folder, environment, "Celery worker", "worker", command, signal.SIGKILL)
-
-
-def beat(folder: DataFolder, environment: Mapping[str, str]) -> Service:
-    """Celery beat; it remembers in the data folder what it has sent."""
-    schedule = folder.path / "beat"
-    schedule.mkdir(mode=0o700, exist_ok=True)
-    command = [sys.executable, "-m", "celery", "-A", "fintech_core", "beat", "-l", "INFO"]
-    command += ["--schedule", str(schedule / "schedule"), "--pidfile", ""]
-    return _service(folder, environment, "Celery beat", "beat", command)
-
-
-def _service(
-    folder: DataFolder,
-    environment: Mapping[str, str],
-    name: str,
-    log: str,
-    command: list[str],
-    orphan_signal: signal.Signals = signal.SIGTERM,
-) -> Service:
-    return Service(
-        name=name,
-        command=command,
-        environment={**environment, MARKER: str(folder.path)},
-        log=folder.log(log),
-        orphan_signal=orphan_signal,
-    )
-
-
-def chosen_port() -> int:
-    """``PORT``, by default 8000."""
-    text = os.environ.get("PORT", "").strip() or "8000"
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
-        raise LaunchError(f"PORT is {text!r}; it must be a number from 1 to 65535.")
-    return int(text)
-
-
-def require_free(port: int) -> None:
-    """Raise where something listens on the port already, before anything else is started."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except PermissionError:
-            raise LaunchError(f"Port {port} needs more rights; choose one above 1023.") from None
-        except OSError:
-            raise LaunchError(
-                f"Port {port} is taken by another program. Stop that, or choose another port:"
-                f" PORT={port + 1 if port < 65535 else 8000} make run"
-            ) from None
+def wait_for_port(service: Service, port: int, seconds: float = 10.0) -> None:
+    """Wait until a service listens; raises where it ends, or does not in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        require_alive(service)
+        with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+            return
+        pause(TICK / 5)
+    raise LaunchError(f"{service.name} does not listen on port {port}.\n{last_lines(service.log)}")
 
 
 def _manage(
@@ -200,9 +141,8 @@ def _wait_for_health(web: Service, environment: Mapping[str, str], port: int) ->
 
 def _health(environment: Mapping[str, str], port: int) -> tuple[bool, str]:
     """Whether ``/api/health/`` answers 200, and what it answers."""
-    allowed = environment.get("ALLOWED_HOSTS", "").split(",")[0].strip().lstrip(".")
     request = urllib.request.Request(
-        f"http://{HOST}:{port}/api/health/", headers={"Host": allowed or HOST}
+        f"http://{HOST}:{port}/api/health/", headers={"Host": _own_host(environment)}
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -214,36 +154,39 @@ def _health(environment: Mapping[str, str], port: int) -> tuple[bool, str]:
         return False, f"{error}"
 
 
-def _welcome(
-    environment: Mapping[str, str], folder: DataFolder, port: int, *, has_demo: bool
-) -> str:
-    """Where everything is, whom to log in as, and something to try."""
-    base = f"http://localhost:{port}"
-    lines = [
-        "",
-        f"  API reference  {base}/api/docs/",
-        f"  Health         {base}/api/health/",
-        f"  Operations     {base}/admin/",
-        "",
-    ]
-    if has_demo:
-        login = json.dumps({"email": "user@example.com", "password": "SecurePass123!"})
-        lines += [
-            "  Demo logins    user@example.com, recipient@example.com   SecurePass123!",
-            "                 admin@example.com (for /admin/)           AdminPass123!",
-            "",
-            "  Try it:",
-            f"    TOKEN=$(curl -s -X POST {base}/api/auth/login/ \\",
-            f"      -H 'Content-Type: application/json' -d '{login}' \\",
-            """      | sed 's/.*"access": *"\\([^"]*\\)".*/\\1/')""",
-            f'    curl {base}/api/wallet/ -H "Authorization: Bearer $TOKEN"',
-        ]
-    elif server_set.is_production(environment):
-        lines += ["  Make an account: python3 dev.py manage createsuperuser"]
-    else:
-        lines += [
-            "  No demo data is made in a database given by DATABASE_URL.",
-            "  Make an account: python3 dev.py manage createsuperuser",
-        ]
-    lines += ["", f"  Logs and data are in {folder.path}. Ctrl-C stops everything.", ""]
-    return "\n".join(lines)
+def _own_host(environment: Mapping[str, str]) -> str:
+    """A host that the platform answers to."""
+    return environment.get("ALLOWED_HOSTS", "").split(",")[0].strip().lstrip(".") or HOST
+
+
+def _hint(environment: Mapping[str, str]) -> str:
+    if server_set.is_production(environment):
+        return ""
+    return "  No demo data is made in a database given by DATABASE_URL."
+
+
+def _provider(folder: DataFolder, environment: dict[str, str], port: int) -> Service | None:
+    """The simulated payment provider where it is switched on and not given by ``SIMULATOR_URL``.
+
+    Tells the environment where it is, and it where the platform is.
+    """
+    if not is_simulated(environment) or server_set.is_set("SIMULATOR_URL", os.environ):
+        return None
+    own, is_expected = simulator_port(port, folder)
+    if not is_expected:
+        say(f"  Port {port + 1} is taken by another program; the payment simulator takes {own}.")
+    note_simulator(folder, own)
+    environment["SIMULATOR_PORT"] = str(own)
+    environment["SIMULATOR_URL"] = f"http://{HOST}:{own}"
+    webhooks = f"http://{HOST}:{port}/api/payments/webhooks/simulator/"
+    environment.setdefault("SIMULATOR_WEBHOOK_URL", webhooks)
+    environment.setdefault("SIMULATOR_WEBHOOK_HOST", _own_host(environment))
+    environment.setdefault("SIMULATOR_DATABASE", str(folder.path / "simulator.sqlite3"))
+    return simulator(folder, environment)
+
+
+def is_simulated(environment: Mapping[str, str]) -> bool:
+    """As the settings have it: in development by default, in production only by name."""
+    default = "" if server_set.is_production(environment) else "simulator"
+    named = environment.get("PAYMENT_PROVIDERS", "").strip() or default
+    return "simulator" in [name.strip() for name in named.split(",")]

@@ -1,24 +1,42 @@
 """Random secrets of one data folder, made once and kept beside the data they protect."""
 
+import base64
 import json
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from fintech_core.embedded.messages import LaunchError
 
-NAMES = ("SECRET_KEY", "JWT_SIGNING_KEY")
+
+def _key() -> str:
+    return secrets.token_urlsafe(64)
+
+
+def _webhook_secret() -> str:
+    """As Standard Webhooks has it."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(48)).decode()
+
+
+MAKERS: dict[str, Callable[[], str]] = {
+    "SECRET_KEY": _key,
+    "JWT_SIGNING_KEY": _key,
+    "WEBHOOK_SECRETS_KEY": _key,
+    "SIMULATOR_API_KEY": _key,
+    "SIMULATOR_WEBHOOK_SECRET": _webhook_secret,
+}
 
 
 def keep(folder: Path) -> dict[str, str]:
     """The folder's secrets, readable by its owner alone; missing ones are made and kept."""
     path = folder / "secrets.json"
     kept = _read(path)
-    missing = [name for name in NAMES if not kept.get(name)]
+    missing = [name for name in MAKERS if not kept.get(name)]
     if missing:
-        kept |= {name: secrets.token_urlsafe(64) for name in missing}
+        kept |= {name: MAKERS[name]() for name in missing}
         _write(path, kept)
-    return {name: kept[name] for name in NAMES}
+    return {name: kept[name] for name in MAKERS}
 
 
 def _read(path: Path) -> dict[str, str]:

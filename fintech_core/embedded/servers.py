@@ -13,6 +13,7 @@ from fintech_core.embedded import binaries, postgres, redis, secret_keys
 from fintech_core.embedded.folders import AlreadyRunning, DataFolder, configured, temporary
 from fintech_core.embedded.interruption import pause
 from fintech_core.embedded.messages import LaunchError, step
+from fintech_core.embedded.ports import simulator_url
 from fintech_core.embedded.postgres import APPLICATION, OWNER, EmbeddedPostgres
 from fintech_core.embedded.processes import clear_strays
 from fintech_core.embedded.redis import EmbeddedRedis
@@ -110,6 +111,9 @@ def compose(
     for name, value in secret_keys.keep(servers.folder.path).items():
         if not is_set(name, composed):
             composed[name] = value
+    provider = simulator_url(servers.folder)
+    if provider is not None and not is_set("SIMULATOR_URL", composed):
+        composed["SIMULATOR_URL"] = provider
     if servers.postgres is not None:
         composed["DATABASE_URL"] = servers.postgres.url(APPLICATION)
         composed["DATABASE_OWNER_URL"] = servers.postgres.url(OWNER)

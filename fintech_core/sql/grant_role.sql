@@ -38,5 +38,8 @@ REVOKE UPDATE, DELETE, TRUNCATE ON payments_paymentissue FROM {role};
 GRANT UPDATE (resolved_at, resolved_by_id, resolution) ON payments_paymentissue TO {role};
 -- What was asked is never removed; what may change of it the triggers of payments say.
 REVOKE DELETE, TRUNCATE ON payments_paymentintent, payments_refund, payments_payout FROM {role};
+-- A reconciliation is superseded by another, never rewritten; of a row an explanation is added.
+REVOKE UPDATE, DELETE, TRUNCATE ON payments_reconciliationrun, payments_reconciliationrow FROM {role};
+GRANT UPDATE (explained_at, explained_by_id, explanation) ON payments_reconciliationrow TO {role};
 -- What is told, and what was tried, is never rewritten; it is removed by age.
 REVOKE UPDATE, TRUNCATE ON webhooks_webhookevent, webhooks_deliveryattempt FROM {role};

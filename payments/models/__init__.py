@@ -9,6 +9,12 @@ from payments.models.movements import (
     Refund,
     RefundStatus,
 )
+from payments.models.reconciliation import (
+    ReconciliationRow,
+    ReconciliationRun,
+    ReportSource,
+    RowOutcome,
+)
 
 __all__ = [
     "EventStatus",
@@ -18,6 +24,10 @@ __all__ = [
     "Payout",
     "PayoutStatus",
     "ProviderEvent",
+    "ReconciliationRow",
+    "ReconciliationRun",
     "Refund",
     "RefundStatus",
+    "ReportSource",
+    "RowOutcome",
 ]

@@ -32,7 +32,7 @@ ADAPTERS = {
         ("SIMULATOR_URL", "SIMULATOR_API_KEY", "SIMULATOR_WEBHOOK_SECRET"),
     ),
     "stripe": Adapter(
-        "payments.providers.stripe.StripeProvider", ("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET")
+        "payments.providers.stripe.StripeProvider", ("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRETS")
     ),
 }
 

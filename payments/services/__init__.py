@@ -5,7 +5,7 @@ Whatever a provider says comes true through ``applying`` alone.
 
 from payments.services.applying import Applied, apply_payment, apply_payout, apply_refund
 from payments.services.deposits import record_deposit
-from payments.services.errors import InvalidPaymentState
+from payments.services.errors import ConfirmationRefused, InvalidPaymentState
 from payments.services.intents import (
     CreatedIntent,
     cancel_intent,
@@ -26,6 +26,7 @@ from payments.services.refunds import (
 __all__ = [
     "REFUND_PERMISSION",
     "Applied",
+    "ConfirmationRefused",
     "CreatedIntent",
     "CreatedPayout",
     "CreatedRefund",

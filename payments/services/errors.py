@@ -11,3 +11,12 @@ class InvalidPaymentState(DomainError):
     status: ClassVar[int] = 409
     code = "invalid_state"
     title = "This is not possible any more, or not yet."
+
+
+class ConfirmationRefused(DomainError):
+    """409: the provider does not let the payment happen as it is; something is missing that only
+    the payer can give there. Facts: ``provider_code``."""
+
+    status: ClassVar[int] = 409
+    code = "confirmation_refused"
+    title = "The payment provider did not accept the confirmation."

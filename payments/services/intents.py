@@ -5,6 +5,7 @@ The provider is never asked inside a transaction: what is to be asked is committ
 it said is applied under the row's lock after that.
 """
 
+import datetime
 import logging
 import uuid
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from payments.providers.registry import default_provider, enabled_providers, get
 from payments.selectors import get_intent_of
 from payments.services.accounts import cash_wallet_id, wallet_for
 from payments.services.applying import apply_payment
-from payments.services.errors import InvalidPaymentState
+from payments.services.errors import ConfirmationRefused, InvalidPaymentState
 from payments.services.schedule import begin_look, take_step
 from transactions import services as ledger
 from transactions.declines import IdempotencyKeyReused
@@ -42,6 +43,8 @@ logger = logging.getLogger(__name__)
 _KEYS = "intent_key_is_unique_per_user"
 
 SIMULATOR = "simulator"
+# How long an answer to a confirmation may take before the sweep asks.
+_CONFIRMATION_PATIENCE = datetime.timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +104,26 @@ def create_intent(
 def confirm_intent(*, user: User, intent_id: uuid.UUID) -> PaymentIntent:
     """Let the payment happen. Where the provider does not answer it is ``processing`` until it does.
 
-    Raises ``NotFound``, and ``InvalidPaymentState`` unless it waits for its confirmation.
+    Raises ``NotFound``; ``InvalidPaymentState`` unless it waits for its confirmation, and
+    ``ConfirmationRefused`` where its provider will not have it so: then it waits still.
     """
     intent = _introduce(get_intent_of(user, intent_id))
     with transaction.atomic(durable=True):
         intent = lock_intent(intent.pk)
         _require(intent, IntentStatus.REQUIRES_CONFIRMATION)
-        intent.confirmed_at = timezone.now()
-        take_step(intent, IntentStatus.PROCESSING)
+        # On record before it is sent: the sweep sends it again if we end here.
+        intent.confirmed_at, intent.attempts = timezone.now(), 0
+        intent.next_attempt_at = timezone.now() + _CONFIRMATION_PATIENCE
         intent.save()
     try:
-        _confirm(intent)
+        refusal = _confirm(intent)
     except ProviderUnavailable:
         logger.warning("confirmation_unanswered", extra={"intent": str(intent.pk)})
+        _set_confirmed(intent.pk, is_confirmed=True)
+        refusal = None
+    if refusal is not None:
+        _set_confirmed(intent.pk, is_confirmed=False)
+        raise ConfirmationRefused(provider_code=refusal.code)
     return get_intent_of(user, intent_id)
 
 
@@ -180,7 +190,11 @@ def check_intent(intent_id: uuid.UUID) -> None:
         return
     told = get_provider(intent.provider).fetch_payment(intent.provider_reference)
     if told.state is PaymentState.REQUIRES_CONFIRMATION and intent.confirmed_at is not None:
-        _confirm(intent)
+        refusal = _confirm(intent)
+        if refusal is not None and intent.status == IntentStatus.PROCESSING:
+            apply_payment(intent.provider, _failed(intent, refusal), fetched=True)
+        elif refusal is not None:
+            _set_confirmed(intent.pk, is_confirmed=False)
     else:
         apply_payment(intent.provider, told, fetched=True)
 
@@ -238,15 +252,28 @@ def _introduce(intent: PaymentIntent) -> PaymentIntent:
 _UNTOLD = (IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.PROCESSING)
 
 
-def _confirm(intent: PaymentIntent) -> None:
-    provider = get_provider(intent.provider)
+def _confirm(intent: PaymentIntent) -> ProviderRefused | None:
+    """Have it confirmed, and apply what became of it; returns why its provider left it unconfirmed."""
+    provider, refused = get_provider(intent.provider), None
     try:
         told = provider.confirm_payment(intent.provider_reference)
     except ProviderRefused as refusal:
-        told = provider.fetch_payment(intent.provider_reference)
-        if told.state in {PaymentState.REQUIRES_CONFIRMATION, PaymentState.PROCESSING}:
-            told = _failed(intent, refusal)
+        told, refused = provider.fetch_payment(intent.provider_reference), refusal
     apply_payment(intent.provider, told, fetched=True)
+    return refused if told.state is PaymentState.REQUIRES_CONFIRMATION else None
+
+
+def _set_confirmed(intent_id: uuid.UUID, *, is_confirmed: bool) -> None:
+    """What is known after a confirmation that brought no word of what became of it."""
+    with transaction.atomic(durable=True):
+        intent = lock_intent(intent_id)
+        if intent.status != IntentStatus.REQUIRES_CONFIRMATION:
+            return
+        if is_confirmed:
+            take_step(intent, IntentStatus.PROCESSING)
+        else:
+            intent.confirmed_at = None
+        intent.save()
 
 
 def _failed(intent: PaymentIntent, refusal: ProviderRefused) -> ProviderPayment:

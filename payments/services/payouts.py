@@ -102,6 +102,8 @@ def check_payout(payout_id: uuid.UUID) -> None:
     if _begin(payout_id) is None:
         return
     payout = Payout.objects.get(pk=payout_id)
+    if payout.status in {PayoutStatus.CANCELED, PayoutStatus.FAILED}:
+        return
     provider = get_provider(payout.provider)
     if payout.provider_reference:
         told = provider.fetch_payout(payout.provider_reference)

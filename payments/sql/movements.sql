@@ -171,7 +171,7 @@ END $$;
 CREATE FUNCTION payout_fits_its_hold(payout payments_payout) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT coalesce((
-        SELECT CASE h.status
+        SELECT (h.amount, h.wallet_id) = (payout.amount, payout.wallet_id) AND CASE h.status
             WHEN 'open' THEN payout.status IN ('pending', 'in_transit') AND h.captured_amount = 0
             WHEN 'voided' THEN payout.status IN ('failed', 'canceled') AND h.captured_amount = 0
                 AND payout.return_transaction_id IS NULL

@@ -1,5 +1,5 @@
 """What every test of payments may ask for."""
 
-from payments.tests.fakes import provider
+from payments.tests.fakes import fake
 
-__all__ = ["provider"]
+__all__ = ["fake"]

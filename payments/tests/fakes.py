@@ -163,13 +163,13 @@ class _Asked:
 
 
 @pytest.fixture
-def provider(committed: None, settings: Any) -> Iterator[FakeProvider]:
+def fake(committed: None, settings: Any) -> Iterator[FakeProvider]:
     """A provider of the test's own, the default one; afterwards everything about payments holds."""
     settings.DEFAULT_PAYMENT_PROVIDER = FakeProvider.name
-    fake = FakeProvider()
-    checked: Provider = fake
+    made = FakeProvider()
+    checked: Provider = made
     with registry.registered(checked):
-        yield fake
+        yield made
     assert list_payment_violations() == []
 
 

@@ -199,7 +199,7 @@ def simulator(simulator_process: Simulator) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def provider(simulator: Simulator) -> SimulatorProvider:
+def adapter(simulator: Simulator) -> SimulatorProvider:
     """Its adapter."""
     return SimulatorProvider()
 

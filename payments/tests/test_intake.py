@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connections
 from django.test import Client
 
@@ -58,6 +59,13 @@ def test_a_signed_event_is_stored_as_it_came_and_not_acted_on_yet(delivery: Deli
 
 def test_an_event_of_before_is_answered_the_same_and_stored_once(delivery: Delivery) -> None:
     assert [deliver(delivery) for _ in range(3)] == [200, 200, 200]
+    assert ProviderEvent.objects.filter(event_id=delivery.event_id).count() == 1
+
+
+def test_the_cache_emptied_between_two_deliveries_changes_nothing(delivery: Delivery) -> None:
+    deliver(delivery)
+    cache.clear()
+    assert deliver(delivery) == 200
     assert ProviderEvent.objects.filter(event_id=delivery.event_id).count() == 1
 
 

@@ -48,63 +48,63 @@ def marked(name: str) -> Money:
     return Money(Decimal(AMOUNT_OF[name]).scaleb(-2), "USD")
 
 
-def test_a_payment_from_end_to_end(provider: SimulatorProvider) -> None:
+def test_a_payment_from_end_to_end(adapter: SimulatorProvider) -> None:
     intent = uuid.uuid4()
-    made = provider.create_payment(intent_id=intent, amount=usd("50.00"))
+    made = adapter.create_payment(intent_id=intent, amount=usd("50.00"))
     assert (made.intent_id, made.amount) == (intent, usd("50.00"))
     assert made.state is PaymentState.REQUIRES_CONFIRMATION
     assert made.checkout_url
     assert made.client_secret
-    assert provider.create_payment(intent_id=intent, amount=usd("50.00")) == made
-    assert provider.confirm_payment(made.reference).state is PaymentState.PROCESSING
-    assert provider.simulate(made.reference, "succeeded").state is PaymentState.SUCCEEDED
-    assert provider.fetch_payment(made.reference).state is PaymentState.SUCCEEDED
-    assert provider.cancel_payment(made.reference).state is PaymentState.SUCCEEDED
+    assert adapter.create_payment(intent_id=intent, amount=usd("50.00")) == made
+    assert adapter.confirm_payment(made.reference).state is PaymentState.PROCESSING
+    assert adapter.simulate(made.reference, "succeeded").state is PaymentState.SUCCEEDED
+    assert adapter.fetch_payment(made.reference).state is PaymentState.SUCCEEDED
+    assert adapter.cancel_payment(made.reference).state is PaymentState.SUCCEEDED
     with pytest.raises(ProviderRefused) as refused:
-        provider.simulate(made.reference, "failed")
+        adapter.simulate(made.reference, "failed")
     assert refused.value.code == "invalid_state"
 
 
 @pytest.mark.parametrize(("text", "currency"), [("5000", "JPY"), ("5.000", "KWD"), ("0.01", "USD")])
-def test_amounts_keep_their_places(provider: SimulatorProvider, text: str, currency: str) -> None:
+def test_amounts_keep_their_places(adapter: SimulatorProvider, text: str, currency: str) -> None:
     amount = Money(Decimal(text), currency)
-    made = provider.create_payment(intent_id=uuid.uuid4(), amount=amount)
+    made = adapter.create_payment(intent_id=uuid.uuid4(), amount=amount)
     assert made.amount == amount
 
 
-def test_refunds_and_payouts_end(provider: SimulatorProvider) -> None:
-    payment = provider.create_payment(intent_id=uuid.uuid4(), amount=usd("50.00")).reference
+def test_refunds_and_payouts_end(adapter: SimulatorProvider) -> None:
+    payment = adapter.create_payment(intent_id=uuid.uuid4(), amount=usd("50.00")).reference
     with pytest.raises(ProviderRefused) as refused:
-        provider.refund(refund_id=uuid.uuid4(), payment=payment, amount=usd("1.00"))
+        adapter.refund(refund_id=uuid.uuid4(), payment=payment, amount=usd("1.00"))
     assert refused.value.code == "payment_not_refundable"
-    provider.simulate(payment, "succeeded")
+    adapter.simulate(payment, "succeeded")
     own = uuid.uuid4()
-    refund = provider.refund(refund_id=own, payment=payment, amount=usd("1.00"))
+    refund = adapter.refund(refund_id=own, payment=payment, amount=usd("1.00"))
     assert (refund.refund_id, refund.payment, refund.amount) == (own, payment, usd("1.00"))
-    payout = provider.pay_out(payout_id=own, amount=usd("2.00"), destination="DE00 1234")
+    payout = adapter.pay_out(payout_id=own, amount=usd("2.00"), destination="DE00 1234")
     assert (payout.payout_id, payout.amount) == (own, usd("2.00"))
-    eventually(lambda: provider.fetch_refund(refund.reference).state is RefundState.SUCCEEDED)
-    eventually(lambda: provider.fetch_payout(payout.reference).state is PayoutState.PAID)
+    eventually(lambda: adapter.fetch_refund(refund.reference).state is RefundState.SUCCEEDED)
+    eventually(lambda: adapter.fetch_payout(payout.reference).state is PayoutState.PAID)
 
 
-def test_what_it_refuses_is_refused(provider: SimulatorProvider) -> None:
+def test_what_it_refuses_is_refused(adapter: SimulatorProvider) -> None:
     with pytest.raises(ProviderRefused) as refused:
-        provider.create_payment(intent_id=uuid.uuid4(), amount=marked("refuse"))
+        adapter.create_payment(intent_id=uuid.uuid4(), amount=marked("refuse"))
     assert refused.value.code == "amount_refused"
     with pytest.raises(ProviderRefused):
-        provider.pay_out(payout_id=uuid.uuid4(), amount=usd("1.00"), destination="Żółw")
+        adapter.pay_out(payout_id=uuid.uuid4(), amount=usd("1.00"), destination="Żółw")
     with pytest.raises(ProviderRefused):
-        provider.confirm_payment("pay_../../events?x=")
+        adapter.confirm_payment("pay_../../events?x=")
 
 
 @pytest.mark.parametrize("name", ["error", "error_after", "cut"])
 def test_an_unknown_outcome_is_cleared_by_the_same_call(
-    provider: SimulatorProvider, name: str
+    adapter: SimulatorProvider, name: str
 ) -> None:
     intent = uuid.uuid4()
     with pytest.raises(ProviderUnavailable):
-        provider.create_payment(intent_id=intent, amount=marked(name))
-    assert provider.create_payment(intent_id=intent, amount=marked(name)).intent_id == intent
+        adapter.create_payment(intent_id=intent, amount=marked(name))
+    assert adapter.create_payment(intent_id=intent, amount=marked(name)).intent_id == intent
 
 
 def test_a_provider_that_is_away_is_unavailable(simulator: Simulator) -> None:
@@ -126,13 +126,13 @@ def test_a_wrong_key_is_our_trouble_not_a_refusal(simulator: Simulator) -> None:
         stranger.create_payment(intent_id=uuid.uuid4(), amount=usd("1.00"))
 
 
-def test_it_comes_back_with_the_provider(simulator: Simulator, provider: SimulatorProvider) -> None:
-    made = provider.create_payment(intent_id=uuid.uuid4(), amount=usd("1.00"))
+def test_it_comes_back_with_the_provider(simulator: Simulator, adapter: SimulatorProvider) -> None:
+    made = adapter.create_payment(intent_id=uuid.uuid4(), amount=usd("1.00"))
     simulator.kill()
     with pytest.raises(ProviderUnavailable):
-        provider.fetch_payment(made.reference)
+        adapter.fetch_payment(made.reference)
     simulator.start()
-    assert provider.fetch_payment(made.reference).intent_id == made.intent_id
+    assert adapter.fetch_payment(made.reference).intent_id == made.intent_id
 
 
 @pytest.mark.parametrize(
@@ -191,13 +191,13 @@ def test_the_proxy_of_the_environment_is_not_asked(
     assert made.reference
 
 
-def test_events_become_what_happened(simulator: Simulator, provider: SimulatorProvider) -> None:
+def test_events_become_what_happened(simulator: Simulator, adapter: SimulatorProvider) -> None:
     own = uuid.uuid4()
-    payment = provider.create_payment(intent_id=own, amount=usd("5.00")).reference
-    provider.simulate(payment, "succeeded")
-    refund = provider.refund(refund_id=own, payment=payment, amount=usd("1.00")).reference
+    payment = adapter.create_payment(intent_id=own, amount=usd("5.00")).reference
+    adapter.simulate(payment, "succeeded")
+    refund = adapter.refund(refund_id=own, payment=payment, amount=usd("1.00")).reference
     eventually(lambda: simulator.events(refund))
-    events = [read(simulator, provider, told) for told in simulator.events(payment)]
+    events = [read(simulator, adapter, told) for told in simulator.events(payment)]
     assert [event.type for event in events] == [
         "payment.created",
         "payment.processing",
@@ -208,14 +208,14 @@ def test_events_become_what_happened(simulator: Simulator, provider: SimulatorPr
     assert (happened.reference, happened.intent_id) == (payment, own)
     assert (happened.state, happened.amount) == (PaymentState.SUCCEEDED, usd("5.00"))
     assert events[-1].created_at.tzinfo is datetime.UTC
-    told = read(simulator, provider, simulator.events(refund)[0]).happened
+    told = read(simulator, adapter, simulator.events(refund)[0]).happened
     assert isinstance(told, ProviderRefund)
     assert (told.payment, told.refund_id, told.state) == (payment, own, RefundState.SUCCEEDED)
 
 
-def read(simulator: Simulator, provider: SimulatorProvider, told: dict[str, Any]) -> Any:
+def read(simulator: Simulator, adapter: SimulatorProvider, told: dict[str, Any]) -> Any:
     fields = {name: told[name] for name in ("id", "type", "created", "data")}
-    return provider.read_event(*signed(fields, simulator.secret))
+    return adapter.read_event(*signed(fields, simulator.secret))
 
 
 def signed(
@@ -359,14 +359,14 @@ def test_whatever_is_sent_only_a_signature_is_invalid(body: bytes, headers: dict
         get_provider("simulator").read_event(body, headers)
 
 
-def test_the_report_is_what_was_moved(simulator: Simulator, provider: SimulatorProvider) -> None:
+def test_the_report_is_what_was_moved(simulator: Simulator, adapter: SimulatorProvider) -> None:
     own = uuid.uuid4()
-    payment = provider.create_payment(intent_id=own, amount=usd("100.00")).reference
-    provider.simulate(payment, "succeeded")
-    payout = provider.pay_out(payout_id=own, amount=usd("2.00"), destination="DE00").reference
-    eventually(lambda: provider.fetch_payout(payout).state is PayoutState.PAID)
+    payment = adapter.create_payment(intent_id=own, amount=usd("100.00")).reference
+    adapter.simulate(payment, "succeeded")
+    payout = adapter.pay_out(payout_id=own, amount=usd("2.00"), destination="DE00").reference
+    eventually(lambda: adapter.fetch_payout(payout).state is PayoutState.PAID)
     today = datetime.datetime.now(datetime.UTC).date()
-    rows = {row.reference: row for row in provider.settlement_report(today, today)}
+    rows = {row.reference: row for row in adapter.settlement_report(today, today)}
     paid, sent = rows[payment], rows[payout]
     assert (paid.kind, paid.own_id, paid.amount, paid.fee) == (
         "payment",

@@ -15,12 +15,15 @@ LOADED = {
     ),
     "events/sql/outbox.sql": "035555c908875745f8d287c0250d3bf6cbd87527f9b3a423580d84db79adc3ae",
     "payments/sql/movements.sql": (
-        "c089215a44e55adc4b09b18c020101cd35493186de6707ab0efdafd058ac834f"
+        "aa32dc68c9a45845a5c50d5e53185a3a57dab9c2f80d9d1e6abe27fd16fb0e35"
     ),
     "payments/sql/payment_violations.sql": (
         "5bfa0a7ca4f0fc3bf137ff2129a0451de4ab358c6cf0dc6a4f87d0d8655490f4"
     ),
     "transactions/sql/announced.sql": "396d58984f843ce73ac2f3b1ef69708e673d41dd4942784291ee142529a02acb",
+    "payments/sql/reconciliation.sql": (
+        "80c2c90093ae572df2a78721c9fc553e57c93f33f77ba26f1875c12f219c3b84"
+    ),
     "transactions/sql/exchange.sql": (
         "ea11f0da686e3ef2c0fd1f31682be91a92927bac77a496dcf871e0bb0f0c2da4"
     ),

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -83,17 +83,16 @@ def own_redis() -> Iterator[OwnRedis]:
 
 
 @contextmanager
-def own_rabbitmq_queues(names: Mapping[str, str]) -> Iterator[None]:
-    """See to it that these queues and exchanges are gone afterwards."""
+def own_rabbitmq_queue() -> Iterator[str]:
+    """The name of a queue (and its exchange) that nobody else uses, and that is gone afterwards."""
+    name = f"fintech-test-{uuid.uuid4().hex}"
     try:
-        yield
+        yield name
     finally:
         with Connection(RABBITMQ, connect_timeout=2) as broker:
             channel: Any = broker.default_channel
-            for name in names.values():
-                channel.queue_delete(name)
-                with suppress(Exception):
-                    channel.exchange_delete(name)
+            channel.queue_delete(name)
+            channel.exchange_delete(name)
 
 
 def rabbitmq_answers() -> bool:
@@ -202,9 +201,12 @@ def running(*arguments: str, env: dict[str, str], log: Path, count: int = 1) -> 
         processes.stop()
 
 
-def worker_command(queues: str = "money", *options: str) -> list[str]:
+def worker_command(
+    queues: str = "money", *options: str, module: str = "celery -A fintech_core"
+) -> list[str]:
+    """What ``python`` is given to be a worker of these queues."""
     name = f"test-{uuid.uuid4().hex[:8]}@%h"
-    base = ["-m", "celery", "-A", "fintech_core", "worker", "-Q", queues, "-n", name]
+    base = ["-m", *module.split(), "worker", "-Q", queues, "-n", name]
     return [*base, "--without-gossip", "--without-mingle", "-l", "INFO", *options]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import django
 from celery.signals import task_success
+from kombu import Exchange, Queue
 
 from fintech_core.celery import app
 from tests.faults.fake_provider import from_environment
@@ -29,10 +30,17 @@ def die_before_the_acknowledgement(**_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def own_queue(name: str) -> Queue:
+    """A queue beside those of the settings, so that tests share a broker with nobody."""
+    return Queue(name, Exchange(name), routing_key=name)
+
+
 def main() -> None:
     django.setup()
     from payments.providers.registry import registered
 
+    if queue := os.environ.get("EXTRA_QUEUE"):
+        app.conf.task_queues = [*app.conf.task_queues, own_queue(queue)]
     with ExitStack() as stack:
         stack.enter_context(registered(from_environment()))
         app.worker_main(sys.argv[1:])

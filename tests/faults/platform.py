@@ -116,7 +116,16 @@ def until(happens: Callable[[], bool], seconds: float) -> None:
 
 
 def environment(data: Path, port: int) -> dict[str, str]:
-    ours = ("DATABASE", "REDIS", "BROKER", "FINTECH", "SECRET_KEY", "JWT", "DJANGO", "PYTEST")
+    ours: tuple[str, ...] = (
+        "DATABASE",
+        "REDIS",
+        "BROKER",
+        "FINTECH",
+        "SECRET_KEY",
+        "JWT",
+        "DJANGO",
+    )
+    ours += ("PYTEST", "SIMULATOR", "PAYMENT", "STRIPE", "WEBHOOK")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {"FINTECH_DATA": str(data), "PORT": str(port)}
 

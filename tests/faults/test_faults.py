@@ -12,6 +12,8 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
@@ -204,19 +206,51 @@ def test_a_frozen_database_makes_health_degraded_in_time(platform: Platform) -> 
 
 
 def test_the_readmes_calls_work_as_they_stand(platform: Platform) -> None:
-    """In its own words, but for the port, the token and the key."""
-    blocks = re.findall(r"```\n(curl -X POST .*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 2
-    told = ""
-    for block in blocks:
-        command = block.replace("localhost:8000", f"localhost:{platform.port}")
-        command = command.replace("txn-123", new_key())
-        if "YOUR_ACCESS_TOKEN" in command:
-            command = command.replace("YOUR_ACCESS_TOKEN", json.loads(told)["access"])
-        told = subprocess.run(
-            ["sh", "-c", command], check=True, capture_output=True, text=True
-        ).stdout
-    assert (json.loads(told)["status"], json.loads(told)["amount"]) == ("posted", "50.00")
+    """In its own words, but for the port, the token, the keys and the checkout's address."""
+    text = README.read_text().partition("## Test it")[0]
+    sign_in, send, announce, pay, look = re.findall(r"```\n(curl .*?)```", text, re.DOTALL)
+    words = {"localhost:8000": f"localhost:{platform.port}"}
+    words |= {"txn-123": new_key(), "top-up-123": new_key()}
+
+    def run(command: str) -> str:
+        for word, meant in words.items():
+            command = command.replace(word, meant)
+        done = subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True)
+        return done.stdout
+
+    words["YOUR_ACCESS_TOKEN"] = json.loads(run(sign_in))["access"]
+    sent = json.loads(run(send))
+    assert (sent["status"], sent["amount"]) == ("posted", "50.00")
+
+    before = Decimal(json.loads(run(look))["balance"])
+    for _ in range(2):
+        words["YOUR_CHECKOUT_URL"] = json.loads(run(announce))["checkout_url"]
+    run(pay)
+    # Half a second as a rule; more where the machine does other things, too.
+    until(lambda: Decimal(json.loads(run(look))["balance"]) == before + 25, 20)
+
+
+def test_a_provider_that_dies_between_its_answer_and_its_event_still_pays(
+    platform: Platform,
+) -> None:
+    """66.12 makes the simulated provider kill itself; the launcher brings it back, and it remembers."""
+    token = platform.sign_in()
+    before = Decimal(platform.balance(DEMO_USER))
+    body = {"amount": "66.12", "idempotency_key": new_key()}
+    intent = platform.call("POST", "/api/payments/intents/", body, token).body
+    request = urllib.request.Request(intent["checkout_url"], b"outcome=succeeded")
+    with pytest.raises(urllib.error.HTTPError, match="303"):
+        urllib.request.build_opener(Refusing).open(request, timeout=10)
+    until(lambda: Decimal(platform.balance(DEMO_USER)) == before + Decimal("66.12"), 30)
+    launcher = (platform.data / "launcher.txt").read_text()
+    assert "Payment simulator was killed by signal 9; started again" in launcher
+
+
+class Refusing(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: the provider is dead by then."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
 
 
 def test_no_secret_reaches_a_log(platform: Platform) -> None:
@@ -233,7 +267,11 @@ def test_no_secret_reaches_a_log(platform: Platform) -> None:
     platform.transfer(token, key, "5.00")
     platform.transfer(token + "x", key)
     platform.call("GET", f"/api/wallet/?access_token={token}")
+    body = {"amount": "1.00", "idempotency_key": new_key()}
+    intent = platform.call("POST", "/api/payments/intents/", body, token).body
     secrets = [password, key, token, email, answer.body["access"], answer.body["refresh"]]
+    secrets += [intent["client_secret"], intent["checkout_url"].rpartition("/")[2]]
+    secrets += json.loads((platform.data / "secrets.json").read_text()).values()
     logs = b"".join(path.read_bytes() for path in (platform.data / "logs").iterdir())
     assert b'"route": "/api/auth/login/"' in logs
     assert [secret for secret in secrets if secret.encode() in logs] == []

@@ -8,18 +8,16 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import pytest
-from django.db import connections
-from django.test import Client
 
-from fintech_core import signing
-from payments.models import EventStatus, IntentStatus, PaymentIntent, ProviderEvent
+from payments.models import EventStatus, PaymentIntent, ProviderEvent
 from payments.providers.base import PaymentState
 from payments.providers.registry import registered
 from tests.faults.brokers import (
@@ -31,6 +29,7 @@ from tests.faults.brokers import (
     until,
     worker_command,
 )
+from tests.faults.deliveries import check_ends, send_all, write_mail
 from tests.faults.fake_provider import Delivery, FakeProvider
 from tests.faults.payments import (
     credits_of,
@@ -40,8 +39,8 @@ from tests.faults.payments import (
     succeed,
     told_of,
 )
+from tests.faults.platform import children
 from transactions.tests.factories import balance_of
-from users.tests.factories import make_user
 
 pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.timeout(0)]
 
@@ -86,12 +85,10 @@ def floor(
             redis.url,
             FAKE_PROVIDER=str(provider.outage.parent),
             DEATHS=str(deaths),
-            BROKER_VISIBILITY_SECONDS="20",
+            BROKER_VISIBILITY_SECONDS="12",
         )
         relay = running("manage.py", "relay", env=env, log=tmp_path / "relay.log", count=count)
-        command = worker_command("money", "-c", str(processes))
-        command[1] = "tests.faults.celery_worker"
-        del command[2:4]
+        command = worker_command("money", "-c", str(processes), module="tests.faults.celery_worker")
         workers = running(*command, env=env, log=tmp_path / "workers.log", count=count)
         yield Floor(
             provider,
@@ -113,8 +110,12 @@ def test_an_event_lands_within_a_second_or_two(floor: Floor) -> None:
         intent = make_payment(amount="4.00")
         assert deliver(event(floor, succeed(floor.provider, intent))) == 200
         started = time.monotonic()
-        until(lambda user=intent.user: balance_of(user) == "4.00", allowed)  # type: ignore[misc]
+        until(partial(_has, intent, "4.00"), allowed)
         assert time.monotonic() - started < allowed
+
+
+def _has(intent: PaymentIntent, amount: str) -> bool:
+    return balance_of(intent.user) == amount
 
 
 @pytest.mark.parametrize("who", ["one process", "all of the worker"])
@@ -146,7 +147,7 @@ def _received(floor: Floor) -> Counter[str]:
 
 def _unacknowledged(redis: OwnRedis) -> int:
     client = redis.client()
-    return int(client.hlen("unacked")) + int(client.llen("money"))  # type: ignore[arg-type]
+    return int(client.hlen("unacked")) + int(client.llen("money"))
 
 
 def test_redis_emptied_over_and_over_loses_and_doubles_nothing(floor: Floor) -> None:
@@ -223,62 +224,6 @@ def _settle(floor: Floor, events: int, seconds: float = 120) -> None:
             until(lambda: floor.is_settled(events), 2)
 
 
-@dataclass
-class Mail:
-    """Deliveries of which some are forged: duplicates are the same object twice."""
-
-    honest: list[Delivery]
-    forged: list[Delivery]
-
-    def shuffled(self, chance: random.Random) -> list[tuple[Delivery, int]]:
-        """Each with the status that it must get."""
-        mixed = [(one, 200) for one in self.honest] + [(one, 400) for one in self.forged]
-        chance.shuffle(mixed)
-        return mixed
-
-
-def write_mail(floor: Floor, count: int, chance: random.Random) -> tuple[Mail, list[PaymentIntent]]:
-    """So many deliveries: 30 % duplicates, 5 % forged, of payments with four events each.
-
-    Every other payment succeeds; the others fail, or are called off.
-    """
-    forgeries, duplicates = count * 5 // 100, count * 30 // 100
-    originals = count - forgeries - duplicates
-    intents, honest = [], []
-    users = [make_user(tier=2) for _ in range(max(4, originals // 200))]
-    while len(honest) < originals:
-        intent = make_payment(chance.choice(users), amount=f"{chance.randint(1, 900) / 100:.2f}")
-        intents.append(intent)
-        end = chance.choice(
-            [
-                PaymentState.SUCCEEDED,
-                PaymentState.SUCCEEDED,
-                PaymentState.FAILED,
-                PaymentState.CANCELED,
-            ]
-        )
-        story = [
-            PaymentState.REQUIRES_CONFIRMATION,
-            PaymentState.PROCESSING,
-            PaymentState.FAILED,
-            end,
-        ]
-        floor.provider.tell(told_of(intent, end))
-        honest += [event(floor, told_of(intent, state)) for state in story]
-    honest = honest[:originals] + [chance.choice(honest[:originals]) for _ in range(duplicates)]
-    forged = []
-    for _ in range(forgeries):
-        # Somebody claims that a payment has succeeded, for more than it was about.
-        told = told_of(chance.choice(intents), PaymentState.SUCCEEDED)
-        forged.append(
-            Delivery(told, event_id=f"{floor.prefix}forged_{uuid.uuid4().hex}", secret=_THIEF)
-        )
-    return Mail(honest, forged), intents
-
-
-_THIEF = signing.new_secret()
-
-
 @pytest.mark.parametrize("floor", [(2, 2)], indirect=True)
 def test_deliveries_doubled_shuffled_and_forged_while_workers_die(
     floor: Floor, pytestconfig: pytest.Config
@@ -287,88 +232,58 @@ def test_deliveries_doubled_shuffled_and_forged_while_workers_die(
     count = pytestconfig.getoption("--webhook-deliveries")
     seed = pytestconfig.getoption("--webhook-seed")
     chance = random.Random(seed)
-    mail, intents = write_mail(floor, count, chance)
-    over = threading.Event()
-    killed = []
-
-    def kill() -> None:
-        """A worker, or one of its processes, every second or so; a relay now and then."""
-        fate = random.Random(seed + 1)
-        while not over.wait(fate.uniform(0.5, 2.0)):
-            victims = floor.relay if fate.random() < 0.2 else floor.workers
-            if pids := victims.pids:
-                floor_kill(victims, fate.choice(pids))
-                killed.append(1)
-
-    killing = threading.Thread(target=kill)
-    killing.start()
-    try:
-        answers = send_all(mail.shuffled(chance))
-        _wait_a_little(floor, over)
-    finally:
-        over.set()
-        killing.join()
-    assert answers == []
+    mail, intents = write_mail(floor.provider, count, chance, prefix=floor.prefix)
     unique = {one.event_id for one in mail.honest}
+    with Reaper(floor, random.Random(seed + 1)) as reaper:
+        assert send_all(mail.shuffled(chance)) == []
+        # Death goes on while the rest is acted on.
+        with suppress(AssertionError):
+            _settle(floor, len(unique), seconds=10 + count / 50)
     _settle(floor, len(unique), seconds=60 + count / 20)
-    stored_ids = ProviderEvent.objects.filter(event_id__startswith=floor.prefix)
-    assert set(stored_ids.values_list("event_id", flat=True)) == unique
-    check_ends(floor, mail, intents)
-    assert killed
+    kept = ProviderEvent.objects.filter(event_id__startswith=floor.prefix)
+    assert set(kept.values_list("event_id", flat=True)) == unique
+    check_ends(floor.provider, intents)
+    assert reaper.killed >= 3
 
 
-def floor_kill(processes: Processes, pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+class Reaper:
+    """Kills -9, while the block lasts: processes of workers at work or right before they acknowledge,
+    whole workers, relays."""
 
+    def __init__(self, floor: Floor, fate: random.Random) -> None:
+        self.killed = 0
+        self._floor, self._fate = floor, fate
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._reap)
 
-def send_all(mail: list[tuple[Delivery, int]]) -> list[tuple[str, int]]:
-    """Send everything by eight clients; what was answered otherwise than it must be."""
-    left = iter(mail)
-    taking = threading.Lock()
-    wrong = []
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
 
-    def send(_: int) -> None:
-        client = Client(HTTP_HOST="localhost")
-        try:
-            while True:
-                with taking:
-                    item = next(left, None)
-                if item is None:
-                    return
-                delivery, expected = item
-                status = deliver(delivery, client)
-                if status != expected:
-                    wrong.append((delivery.event_id, status))
-        finally:
-            connections.close_all()
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        for wish in self._floor.deaths.iterdir():
+            wish.unlink(missing_ok=True)
 
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(send, range(8)))
-    return wrong
+    def _reap(self) -> None:
+        whole_at = time.monotonic()
+        while not self._over.wait(self._fate.uniform(0.3, 1.5)):
+            what = self._fate.random()
+            if what < 0.1:
+                self._kill(self._floor.relay.pids)
+            elif what < 0.3 and time.monotonic() - whole_at > 10:
+                # Seldom enough that they come up in between.
+                whole_at = time.monotonic()
+                self._kill(self._floor.workers.pids, os.killpg)
+            elif what < 0.6:
+                (self._floor.deaths / f"wish-{self.killed}").touch()
+                self.killed += 1
+            else:
+                self._kill([pid for one in self._floor.workers.pids for pid in children(one)])
 
-
-def _wait_a_little(floor: Floor, over: threading.Event) -> None:
-    """Let workers die while the rest is acted on, too."""
-    deadline = time.monotonic() + 10
-    mine = ProviderEvent.objects.filter(event_id__startswith=floor.prefix)
-    while time.monotonic() < deadline and mine.filter(status=EventStatus.PENDING).exists():
-        _lose_leases(floor)
-        over.wait(1)
-
-
-def check_ends(floor: Floor, mail: Mail, intents: list[PaymentIntent]) -> None:
-    """Of a payment all of whose events came, what is here is what the provider knows."""
-    deposits: dict[uuid.UUID, int] = {}
-    rows = {row.pk: row for row in PaymentIntent.objects.filter(pk__in=[i.pk for i in intents])}
-    for row in rows.values():
-        if row.transaction_id is not None:
-            deposits[row.transaction_id] = deposits.get(row.transaction_id, 0) + 1
-    assert len(credits_of(intents)) == len(deposits)
-    assert set(deposits.values()) <= {1}
-    # The last payment's events may have been cut off.
-    for intent in intents[:-1]:
-        row = rows[intent.pk]
-        known = floor.provider.fetch_payment(intent.provider_reference)
-        assert row.status == known.state.value, row.pk
-        assert (row.transaction_id is not None) == (row.status == IntentStatus.SUCCEEDED)
+    def _kill(self, pids: list[int], how: Callable[[int, signal.Signals], None] = os.kill) -> None:
+        if pids:
+            with suppress(ProcessLookupError):
+                how(self._fate.choice(pids), signal.SIGKILL)
+            self.killed += 1

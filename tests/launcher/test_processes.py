@@ -12,8 +12,8 @@ import pytest
 from fintech_core.embedded import identity
 from fintech_core.embedded.folders import DataFolder
 from fintech_core.embedded.messages import LaunchError
+from fintech_core.embedded.ports import chosen_port, require_free
 from fintech_core.embedded.processes import Service, clear_strays, finish, signal_postgres
-from fintech_core.embedded.run import chosen_port, require_free
 from fintech_core.embedded.supervisor import MOST_EARLY_DEATHS, Supervised
 from tests.launcher.support import data_folder, eventually, process
 

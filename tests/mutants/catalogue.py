@@ -45,6 +45,8 @@ def _lock_only(which: str) -> tuple[Edit, ...]:
 
 
 _RACES = "tests/races/test_transfers.py"
+_WEBHOOKS = "tests/faults/test_webhooks_out.py"
+_INTAKE = "payments/tests/test_intake.py"
 _SPEND = f"{_RACES}::test_of_12_spends_to_as_many_payees_exactly_4_succeed"
 _RECEIVE = f"{_RACES}::test_many_payers_of_one_payee_all_succeed"
 
@@ -188,6 +190,42 @@ MUTANTS = (
             ),
         ),
         ("transactions/tests/test_reversals.py",),
+    ),
+    Mutant(
+        "m12 webhooks told apart by the cache only",
+        (
+            (
+                "payments/migrations/0002_inbox.py",
+                (
+                    "models.UniqueConstraint(fields=('provider', 'event_id'), "
+                    "name='provider_event_is_stored_once'), "
+                ),
+                "",
+            ),
+            (
+                "payments/services/events.py",
+                (
+                    "    with transaction.atomic(durable=True):\n"
+                    "        ProviderEvent.objects.bulk_create([event], ignore_conflicts=True)\n"
+                ),
+                (
+                    "    from django.core.cache import cache\n"
+                    '    if not cache.add(f"seen {provider} {told.event_id}", 1):\n'
+                    "        return False\n"
+                    "    with transaction.atomic(durable=True):\n"
+                    "        ProviderEvent.objects.bulk_create([event], ignore_conflicts=True)\n"
+                ),
+            ),
+            (
+                "payments/services/events.py",
+                """        stored = ProviderEvent.objects.values_list("pk", "digest").get(
+            provider=provider, event_id=told.event_id
+        )
+""",
+                "    stored = event.pk, event.digest\n",
+            ),
+        ),
+        (f"{_INTAKE}::test_the_cache_emptied_between_two_deliveries_changes_nothing",),
     ),
     Mutant(
         "m13 a float in one place",

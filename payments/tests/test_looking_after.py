@@ -1,0 +1,166 @@
+"""What is due is handed to workers until its provider has said the last word, webhook or not."""
+
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Callable
+
+import pytest
+from django.utils import timezone
+
+from events.relay import publisher
+from payments import feeds, services, tasks
+from payments.models import PaymentIntent, Payout, Refund
+from payments.providers import registry
+from payments.providers.base import PaymentState, PayoutState, RefundState
+from payments.tests.fakes import (
+    FakeProvider,
+    make_intent,
+    make_paid_intent,
+    make_payout,
+    make_refund,
+    reread,
+)
+from payments.tests.test_payouts import money_of
+from transactions.tests.factories import balance_of, make_payee, make_payer
+from users.models import User
+
+TASKS = {
+    task.name: task
+    for task in (tasks.check_intent_task, tasks.check_refund_task, tasks.check_payout_task)
+}
+FEEDS = (feeds.hand_over_intents, feeds.hand_over_refunds, feeds.hand_over_payouts)
+
+
+@pytest.fixture
+def work(fake: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """One round of the relay, and of workers who get all that it publishes; returns the ids of the
+    rows."""
+    published: list[tuple[str, str]] = []
+
+    def publish(task: str, row_id: uuid.UUID, *, queue: str) -> None:
+        assert queue == "money"
+        published.append((task, str(row_id)))
+
+    monkeypatch.setattr(publisher, "publish", publish)
+    monkeypatch.setattr(publisher, "room_in", lambda queue: 1_000)
+
+    def one_round() -> list[str]:
+        for feed in FEEDS:
+            while feed():
+                pass
+        ids = [row_id for _, row_id in published]
+        for task, row_id in published:
+            TASKS[task](row_id)
+        published.clear()
+        return ids
+
+    return one_round
+
+
+def hurry(row: PaymentIntent | Refund | Payout) -> None:
+    """As it is when the pause is over."""
+    type(row)._default_manager.filter(pk=row.pk).update(next_attempt_at=timezone.now())
+
+
+def test_without_any_webhook_everything_ends_as_it_should(
+    fake: FakeProvider, work: Callable[[], list[str]]
+) -> None:
+    user = make_payer("100.00")
+    payout, refund = make_payout(user, "40.00"), make_refund(make_paid_intent(fake, user))
+    intent = make_intent(user, "7.00")
+    services.confirm_intent(user=user, intent_id=intent.pk)
+    work()
+    assert {payout.pk, refund.pk} <= {*fake.payouts, *fake.refunds}
+    fake.payouts[payout.pk] = dataclasses.replace(fake.payouts[payout.pk], state=PayoutState.PAID)
+    fake.refunds[refund.pk] = dataclasses.replace(
+        fake.refunds[refund.pk], state=RefundState.SUCCEEDED
+    )
+    fake.become(fake.payment_of(intent), PaymentState.SUCCEEDED)
+    for row in (payout, refund, intent):
+        hurry(row)
+    work()
+    for row, status in ((payout, "paid"), (refund, "succeeded"), (intent, "succeeded")):
+        row.refresh_from_db()
+        assert (row.status, row.next_attempt_at) == (status, None)
+    assert money_of(user) == ("67.00", "0.00")
+    assert {str(row.pk) for row in (payout, refund, intent)}.isdisjoint(work())
+
+
+def test_a_provider_that_is_away_costs_pauses_that_grow(
+    fake: FakeProvider, work: Callable[[], list[str]]
+) -> None:
+    payout = make_payout(make_payer("100.00"))
+    fake.away = True
+    pauses = []
+    for _ in range(10):
+        hurry(payout)
+        assert str(payout.pk) in work()
+        assert str(payout.pk) not in work()
+        payout.refresh_from_db()
+        assert payout.next_attempt_at is not None
+        pauses.append(round((payout.next_attempt_at - timezone.now()).total_seconds()))
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (15, 3600)
+    fake.away = False
+    hurry(payout)
+    work()
+    assert payout.pk in fake.payouts
+
+
+def test_an_intent_that_its_payer_pays_at_the_checkout_is_noticed(
+    fake: FakeProvider, work: Callable[[], list[str]]
+) -> None:
+    intent = make_intent()
+    assert str(intent.pk) not in work()
+    due = reread(intent).next_attempt_at
+    assert due is not None
+    assert due - timezone.now() > datetime.timedelta(minutes=4)
+    fake.become(fake.payment_of(intent), PaymentState.SUCCEEDED)
+    hurry(intent)
+    work()
+    assert balance_of(User.objects.get(pk=intent.user_id)) == "25.00"
+
+
+def test_a_worker_that_died_between_claim_and_call_has_cost_a_pause(
+    fake: FakeProvider, work: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payout = make_payout(make_payer("100.00"))
+
+    def die(**_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fake, "pay_out", die)
+        with pytest.raises(SystemExit):
+            services.check_payout(payout.pk)
+    payout.refresh_from_db()
+    assert (payout.status, fake.payouts) == ("in_transit", {})
+    hurry(payout)
+    work()
+    assert payout.pk in fake.payouts
+
+
+def test_a_provider_that_was_switched_off_is_waited_for(
+    fake: FakeProvider, work: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payout = make_payout(make_payer("100.00"))
+    with monkeypatch.context() as patched:
+        patched.delitem(registry._registered, "fake")
+        assert str(payout.pk) in work()
+    hurry(payout)
+    work()
+    assert payout.pk in fake.payouts
+
+
+def test_a_message_about_what_is_done_does_nothing(
+    fake: FakeProvider, work: Callable[[], list[str]]
+) -> None:
+    intent = make_paid_intent(fake, make_payee())
+    refund = make_refund(intent, "5.00")
+    fake.refunded_becomes = RefundState.SUCCEEDED
+    work()
+    calls = len(fake.calls)
+    tasks.check_refund_task(str(refund.pk))
+    tasks.check_intent_task(str(intent.pk))
+    assert len(fake.calls) == calls
