@@ -16,10 +16,11 @@ class AuditRecordAdmin(ReadOnlyAdmin):
 
 @admin.register(OutboxEvent)
 class OutboxEventAdmin(ReadOnlyAdmin):
-    """What happened and was not handed on yet."""
+    """Empty, but for moments, where a relay runs."""
 
-    list_display = ("id", "type", "subject_id", "owner_id", "sequence", "created_at")
+    list_display = ("id", "type", "owner_id", "subject_id", "sequence", "created_at")
     list_filter = ("type",)
     search_fields = ("=id", "=subject_id", "=owner_id")
-    ordering = ("-id",)
+    ordering = ("id",)
     show_full_result_count = False
+    fields = readonly_fields = list_display

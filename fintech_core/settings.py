@@ -422,6 +422,8 @@ WEBHOOK_SLOW_ANSWER = timedelta(seconds=1)
 # it is handed out again: longer than messages usually wait in the queue.
 WEBHOOK_AT_ONCE = 4
 WEBHOOK_LEASE = timedelta(seconds=env.number("WEBHOOK_LEASE_SECONDS", 60))
+if not WEBHOOK_LEASE:
+    env.problem("WEBHOOK_LEASE_SECONDS must be 1 or more.")
 # A receiver that has failed for so long without one success is disabled.
 WEBHOOK_DISABLE_AFTER = timedelta(days=env.number("WEBHOOK_DISABLE_AFTER_DAYS", 5))
 # How long kept events and what became of their deliveries can be looked up and sent again.
