@@ -50,6 +50,8 @@ _INTAKE = "payments/tests/test_intake.py"
 _SPEND = f"{_RACES}::test_of_12_spends_to_as_many_payees_exactly_4_succeed"
 _RECEIVE = f"{_RACES}::test_many_payers_of_one_payee_all_succeed"
 
+_WEBHOOKS = "tests/faults/test_webhooks_out.py"
+
 MUTANTS = (
     Mutant(
         "m1 no lock on the sender",
@@ -322,13 +324,7 @@ MUTANTS = (
     ),
     Mutant(
         "m19 an address looked up again after it was judged",
-        (
-            (
-                "webhooks/outgoing.py",
-                "                    str(address), port, share,",
-                "                    host, port, share,",
-            ),
-        ),
+        (("webhooks/outgoing.py", "str(address), port, share,", "host, port, share,"),),
         ("webhooks/tests/test_addresses.py",),
     ),
 )
