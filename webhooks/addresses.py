@@ -47,14 +47,18 @@ class UnacceptableURL(Exception):
 
 
 class NoPublicAddress(UnacceptableURL):
-    """The host has no address, or one that is not public. Which of the two is not said: a stranger would
-    learn by it what names our own network knows."""
+    """The host has no address, or one that is not public. Which of the two is not said where deliveries
+    are listed: a stranger would learn by it what names our own network knows."""
 
     def __init__(self) -> None:
         super().__init__(
             "no_public_address",
             "The host does not resolve to public addresses, and to none but those.",
         )
+
+
+class NoAddress(NoPublicAddress):
+    """The host has no address at the moment."""
 
 
 class LookupTimedOut(Exception):
@@ -126,12 +130,12 @@ def _host_of(netloc: str) -> str:
 def addresses_of(target: Target, *, seconds: float) -> list[Address]:
     """The addresses that may be connected to, each judged; all of the host's, or none.
 
-    Raises ``NoPublicAddress`` where one of them may not be, and ``LookupTimedOut``.
+    Raises ``NoPublicAddress`` where one of them may not be, ``NoAddress`` and ``LookupTimedOut``.
     """
     try:
         texts = _look_up_within(seconds, target.host, target.port)
     except OSError:
-        raise NoPublicAddress from None
+        raise NoAddress from None
     try:
         addresses = [ipaddress.ip_address(text) for text in texts]
     except ValueError:
@@ -143,7 +147,7 @@ def addresses_of(target: Target, *, seconds: float) -> list[Address]:
         if target.is_plain or not is_public(address):
             raise NoPublicAddress
     if not addresses:
-        raise NoPublicAddress
+        raise NoAddress
     return addresses
 
 

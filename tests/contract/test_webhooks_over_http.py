@@ -135,7 +135,6 @@ def test_what_is_wrong_with_an_endpoint_is_told_by_field(field: str, changes: An
         ("https://[::1]/", "no_public_address"),
         ("https://[::ffff:10.0.0.1]/", "no_public_address"),
         ("https://localhost/", "no_public_address"),
-        ("https://no-such-host.invalid/", "no_public_address"),
         ("https://2130706433/", "invalid_host"),
         ("http://example.com/", "https_required"),
     ],
@@ -148,6 +147,21 @@ def test_a_url_that_leads_into_our_network_is_refused(
     problem = require_problem(_create(client, url=url), 400, "validation_error")
     assert problem["codes"] == {"url": [code]}
     assert client.get(ENDPOINTS).json()["results"] == []
+
+
+def test_a_name_that_does_not_resolve_yet_is_taken_and_judged_again_when_it_is_sent_to(
+    settings: Settings,
+) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = []
+    payee = make_payee()
+    url = "https://no-such-host.invalid/"
+    response = _create(api_client(payee), url=url, events=["wallet.frozen"])
+    assert response.status_code == 201
+    tell(payee, "wallet.frozen")
+    fan_out()
+    deliver_due(Endpoint.objects.get(pk=response.json()["id"]))
+    [delivery] = api_client(payee).get(DELIVERIES).json()["results"]
+    assert [each["error"] for each in delivery["attempts"]] == ["no_public_address"]
 
 
 def test_a_changed_url_is_judged_like_a_new_one(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import datetime
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +17,13 @@ from users.attempts import count_attempt
 from users.locks import lock_user
 from users.models import User
 from webhooks import clock
-from webhooks.addresses import LookupTimedOut, UnacceptableURL, addresses_of, parse_url
+from webhooks.addresses import (
+    LookupTimedOut,
+    NoAddress,
+    UnacceptableURL,
+    addresses_of,
+    parse_url,
+)
 from webhooks.locks import lock_endpoint
 from webhooks.models import EVENT_TYPES, EVERY_TYPE, DisabledBecause, Endpoint, EndpointStatus
 from webhooks.sealing import Unreadable, seal, seal_anew
@@ -202,7 +209,8 @@ def _require_types(events: Sequence[str]) -> list[str]:
 def _require_acceptable(url: str, acting_user: User) -> None:
     """Raise ``InvalidInput`` where nothing may be sent to the URL as its host resolves now.
 
-    It is judged again for each connection. How often a user may ask is bounded: the answer tells
+    A host without an address is taken: its name may be on its way through the DNS, and it is judged
+    again for each connection. How often a user may ask is bounded: the answer tells
     something about the host.
     """
     count_attempt(
@@ -212,12 +220,10 @@ def _require_acceptable(url: str, acting_user: User) -> None:
         limit=settings.WEBHOOK_URLS_PER_DAY,
     )
     try:
-        addresses_of(parse_url(url), seconds=_LOOKUP_SECONDS)
+        with suppress(NoAddress, LookupTimedOut):
+            addresses_of(parse_url(url), seconds=_LOOKUP_SECONDS)
     except UnacceptableURL as error:
         raise InvalidInput({"url": [str(error)]}, {"url": [error.code]}) from None
-    except LookupTimedOut:
-        text = "The host was not found in time."
-        raise InvalidInput({"url": [text]}, {"url": ["no_public_address"]}) from None
 
 
 def _shown(endpoint: Endpoint) -> dict[str, Any]:
