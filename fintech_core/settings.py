@@ -353,6 +353,9 @@ DEFAULT_PAYMENT_PROVIDER = env.text("DEFAULT_PAYMENT_PROVIDER", ",".join(PAYMENT
 if DEFAULT_PAYMENT_PROVIDER and DEFAULT_PAYMENT_PROVIDER not in PAYMENT_PROVIDERS:
     env.problem("DEFAULT_PAYMENT_PROVIDER must be one of PAYMENT_PROVIDERS.")
 
+# How often a user may have a provider asked in an hour: for a new payment, or for what became of one.
+PAYMENTS_PER_HOUR = env.number("PAYMENTS_PER_HOUR", 1_000)
+
 # The simulated provider (python -m simulator): where it answers, and what it shares with the platform.
 SIMULATOR_URL = env.text("SIMULATOR_URL", "http://127.0.0.1:8001")
 SIMULATOR_API_KEY = env.text("SIMULATOR_API_KEY")
@@ -378,6 +381,10 @@ if STRIPE_API_KEY and not STRIPE_API_KEY.startswith(
     ("sk_live_", "sk_test_", "rk_live_", "rk_test_")
 ):
     env.problem("STRIPE_API_KEY must be a secret or restricted key: sk_live_…, sk_test_…, rk_….")
+if "stripe" in PAYMENT_PROVIDERS and not (STRIPE_API_KEY and STRIPE_WEBHOOK_SECRETS):
+    env.problem(
+        "PAYMENT_PROVIDERS names stripe: STRIPE_API_KEY and STRIPE_WEBHOOK_SECRETS must be set."
+    )
 if env.is_production and not STRIPE_API_BASE.startswith("https://"):
     env.problem("STRIPE_API_BASE must start with https://.")
 
