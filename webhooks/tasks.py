@@ -8,13 +8,18 @@ from celery import shared_task
 from webhooks import services
 from webhooks.sending import send
 
+# How long one receiver's deliveries may keep a thread while others wait for it.
+TURN_SECONDS = 0.25
+
 
 @shared_task(name="webhooks.deliver")
 def deliver(delivery_id: str) -> None:
-    """Try one delivery that was handed out."""
+    """Try one delivery that was handed out, and for a moment those that wait behind it."""
+    stop = time.monotonic() + TURN_SECONDS
     claimed = services.claim_delivery(uuid.UUID(delivery_id))
-    if claimed is not None:
-        services.record_attempt(claimed, send(claimed, at=int(time.time())))
+    while claimed is not None:
+        answer = send(claimed, at=int(time.time()))
+        claimed = services.record_attempt(claimed, answer, go_on=time.monotonic() < stop)
 
 
 @shared_task(name="webhooks.prune")

@@ -244,6 +244,24 @@ def test_receivers_that_hang_or_are_dead_do_not_delay_one_that_answers(floor: Fl
     assert max(busy) < 3
 
 
+def test_what_waited_for_one_receiver_comes_at_a_pace(floor: Floor) -> None:
+    """A look of the relay hands out four at once; the workers go on by themselves."""
+    owner = make_payee()
+    with receiver() as site:
+        endpoint = make_endpoint(owner, site)
+        for _ in range(400):
+            tell(owner)
+        floor.relay()
+        floor.worker()
+        until(lambda: len(site.received) > 1, 60)
+        begun = time.monotonic()
+        until(lambda: len(set(site.ids())) == 400, 60)
+        took = time.monotonic() - begun
+        until(lambda: _is_delivered(endpoint, 400), 10)
+    print(f"\n400 waiting deliveries to one receiver: {400 / took:.0f} each second")
+    assert took < 20
+
+
 def _latency(owner: User, site: Receiver) -> float:
     """From the commit of what is told to its receipt."""
     subject, before = uuid.uuid4(), len(site.received)

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -227,8 +228,10 @@ def _require_acceptable(url: str, acting_user: User) -> None:
 
 
 def _shown(endpoint: Endpoint) -> dict[str, Any]:
+    # Paths and queries of such URLs often hold a secret of the receiver's.
+    parts = urlsplit(endpoint.url)
     return {
-        "url": endpoint.url,
+        "host": f"{parts.scheme}://{parts.netloc}",
         "events": endpoint.events,
         "status": endpoint.status,
         "platform": endpoint.is_platform,

@@ -294,6 +294,20 @@ def test_an_answer_that_drips_or_never_comes_ends_with_the_time(serve: object) -
     assert 0.4 < answer.duration.total_seconds() < 1.5
 
 
+def _drip_handshake(connection: socket.socket) -> None:
+    for _ in range(200):
+        connection.sendall(b"\x16")
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("serve", [_silence, _drip_handshake])
+def test_a_handshake_that_never_ends_ends_with_the_time(serve: object) -> None:
+    with raw_server(serve) as port:  # type: ignore[arg-type]
+        answer = post(f"https://127.0.0.1:{port}/", headers={}, body=b"{}", seconds=0.5)
+    assert answer.error in {"timeout", "tls_failed"}
+    assert answer.duration.total_seconds() < 1.5
+
+
 def test_a_body_without_end_is_not_waited_for() -> None:
     with raw_server(_endless_body) as port:
         answer = post(f"http://127.0.0.1:{port}/", headers={}, body=b"{}", seconds=5)

@@ -9,6 +9,7 @@ from django.utils import timezone
 from pytest_django import Settings
 from standardwebhooks import Webhook
 
+from events.models import AuditRecord
 from transactions.tests.factories import make_payee
 from webhooks import services, tasks
 from webhooks.models import Delivery, DeliveryAttempt, Endpoint, WebhookEvent
@@ -320,6 +321,18 @@ def test_a_deleted_endpoint_is_told_nothing_more_and_its_secrets_are_gone() -> N
     assert (endpoint.status, endpoint.secret, endpoint.previous_secret) == ("deleted", "", "")
     assert site.received == []
     assert _only_delivery(endpoint).status == "parked"
+
+
+def test_an_endpoint_whose_url_is_not_acceptable_any_more_can_be_deleted(
+    settings: Settings,
+) -> None:
+    owner = make_payee()
+    endpoint = make_endpoint(owner, url="http://127.0.0.1:8000/hook?token=hers")
+    settings.WEBHOOK_ALLOWED_NETWORKS = []
+    services.delete_endpoint(acting_user=owner, endpoint_id=endpoint.pk)
+    trail = AuditRecord.objects.filter(subject_id=endpoint.pk)
+    assert trail.count() == 2
+    assert "hers" not in str(list(trail.values_list("before", "after")))
 
 
 def test_no_secret_stands_readable_in_the_database() -> None:

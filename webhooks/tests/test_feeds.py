@@ -12,7 +12,7 @@ from pytest_django import Settings
 from events.publishing import BrokerUnavailable
 from transactions import services as money
 from transactions.tests.factories import instruct, make_payee, make_payer
-from webhooks import feeds, services, telling
+from webhooks import feeds, services, tasks, telling
 from webhooks.models import Delivery, Endpoint, WebhookEvent
 from webhooks.tests.factories import (
     deliver_due,
@@ -127,6 +127,39 @@ def test_an_endpoint_has_one_delivery_at_once_until_it_answers_well_and_after_it
         assert deliver_due(endpoint) == 4
         make_due(endpoint)
         assert deliver_due(endpoint) == 1
+
+
+def test_a_worker_goes_on_with_what_waits_until_the_receiver_fails() -> None:
+    owner = make_payee()
+    with receiver() as site:
+        endpoint = make_endpoint(owner, site)
+        for _ in range(6):
+            tell(owner)
+        fan_out()
+        site.answers = [(200, {}), (200, {}), (500, {})]
+        [handed] = [h for h in services.hand_out() if h.delivery_id in _deliveries(endpoint)]
+        tasks.deliver(str(handed.delivery_id))
+        assert len(site.received) == 3
+        assert deliver_due(endpoint) == 0
+        make_due(endpoint)
+        [handed] = [h for h in services.hand_out() if h.delivery_id in _deliveries(endpoint)]
+        tasks.deliver(str(handed.delivery_id))
+    delivered = Delivery.objects.filter(endpoint=endpoint, status="delivered")
+    assert delivered.count() == 6
+    assert len(set(site.ids())) == 6
+
+
+def test_a_turn_of_one_receiver_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "TURN_SECONDS", 0)
+    owner = make_payee()
+    with receiver() as site:
+        endpoint = make_endpoint(owner, site)
+        for _ in range(3):
+            tell(owner)
+        fan_out()
+        [handed] = [h for h in services.hand_out() if h.delivery_id in _deliveries(endpoint)]
+        tasks.deliver(str(handed.delivery_id))
+        assert len(site.received) == 1
 
 
 def test_a_receiver_that_fails_is_left_alone_for_a_while() -> None:
