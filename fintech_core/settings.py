@@ -381,6 +381,10 @@ if STRIPE_API_KEY and not STRIPE_API_KEY.startswith(
     ("sk_live_", "sk_test_", "rk_live_", "rk_test_")
 ):
     env.problem("STRIPE_API_KEY must be a secret or restricted key: sk_live_…, sk_test_…, rk_….")
+if "stripe" in PAYMENT_PROVIDERS and not (STRIPE_API_KEY and STRIPE_WEBHOOK_SECRETS):
+    env.problem(
+        "PAYMENT_PROVIDERS names stripe: STRIPE_API_KEY and STRIPE_WEBHOOK_SECRETS must be set."
+    )
 if env.is_production and not STRIPE_API_BASE.startswith("https://"):
     env.problem("STRIPE_API_BASE must start with https://.")
 
