@@ -327,4 +327,47 @@ MUTANTS = (
         (("webhooks/outgoing.py", "str(address), port, share,", "host, port, share,"),),
         ("webhooks/tests/test_addresses.py",),
     ),
+    Mutant(
+        "m20 an intent read without its lock",
+        (
+            (
+                "payments/locks.py",
+                "PaymentIntent.objects.select_for_update(no_key=True)",
+                "PaymentIntent.objects",
+            ),
+        ),
+        ("payments/tests/test_races.py",),
+    ),
+    Mutant(
+        "m21 a key that serves two kinds of request",
+        (
+            (
+                "payments/services/keys.py",
+                "    lock_key(request.caller_id, request.idempotency_key)\n",
+                "",
+            ),
+        ),
+        ("payments/tests/test_races.py",),
+    ),
+    Mutant(
+        "m22 an event believed in whatever it says",
+        (("payments/services/steps.py", "if fetched and told in", "if told in"),),
+        ("payments/tests/test_intents.py", "payments/tests/test_payouts.py"),
+    ),
+    Mutant(
+        "m23 whatever amount a provider names",
+        (("payments/services/applying.py", "if amount != subject.money:", "if amount is None:"),),
+        ("payments/tests/test_intents.py",),
+    ),
+    Mutant(
+        "m24 a payout sent before it counts as sent",
+        (
+            (
+                "payments/services/payouts.py",
+                "            take_step(payout, PayoutStatus.IN_TRANSIT)\n            payout.save()\n",
+                "",
+            ),
+        ),
+        ("payments/tests/test_races.py", "payments/tests/test_payouts.py"),
+    ),
 )
