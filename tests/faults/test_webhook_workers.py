@@ -104,9 +104,9 @@ def event(floor: Floor, told: object) -> Delivery:
     return Delivery(told, event_id=f"{floor.prefix}{uuid.uuid4().hex}")  # type: ignore[arg-type]
 
 
-def test_an_event_lands_within_a_second_or_two(floor: Floor) -> None:
-    """The first one waits for the worker to start."""
-    for allowed in (30.0, 2.0, 2.0):
+def test_an_event_lands_by_its_message_and_does_not_wait_for_its_lease(floor: Floor) -> None:
+    """The first one waits for the worker to start. Usually it is a fraction of a second."""
+    for allowed in (30.0, 10.0, 10.0):
         intent = make_payment(amount="4.00")
         assert deliver(event(floor, succeed(floor.provider, intent))) == 200
         started = time.monotonic()
@@ -134,8 +134,7 @@ def test_a_worker_killed_between_commit_and_acknowledgement_credits_once(
     assert deliver(event(floor, succeed(floor.provider, other))) == 200
     until(lambda: floor.is_settled(2), 30)
     until(lambda: _unacknowledged(floor.redis) == 0, 60)
-    [again] = [task for task, times in _received(floor).items() if times > 1]
-    assert again
+    until(lambda: max(_received(floor).values()) > 1, 60)
     assert len(credits_of([intent])) == 1
     assert stored(delivery).attempts == 1
 

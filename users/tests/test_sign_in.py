@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.hashers import Argon2PasswordHasher, make_password
 from pytest_django.fixtures import Settings
 
+from users import attempts
 from users.models import LoginSession, User
 from users.tests.factories import (
     PASSWORD,
@@ -236,7 +237,10 @@ def test_many_guesses_at_once_are_no_more_guesses(settings: Settings) -> None:
     assert sorted(statuses) == [401] * 5 + [429] * 45
 
 
-def test_many_right_passwords_at_once_all_get_in(settings: Settings) -> None:
+def test_many_right_passwords_at_once_all_get_in(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "_PATIENCE_SECONDS", 30)
     settings.SIGN_IN_FAILURES = {"account_and_network": 5, "account": 100, "network": 100}
     user, client = make_user(), api_client()
     address = client.defaults["REMOTE_ADDR"]
