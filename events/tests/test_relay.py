@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import OperationalError, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -176,6 +176,22 @@ def test_a_frozen_broker_is_given_up_in_time(broker: OwnRedis) -> None:
     finally:
         broker.send(signal.SIGCONT)
     assert due(rows) == 1
+
+
+def test_a_relay_whose_connection_to_postgresql_breaks_goes_on(broker: OwnRedis) -> None:
+    rows = make_due(3)
+    relay = Relay([("rows", lambda: hand_over(rows))])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [pid] = cursor.fetchone()
+    killer = connections.create_connection("default")
+    with killer.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    killer.close()
+    assert relay.go_round() == 0
+    assert relay.in_trouble() == ["rows"]
+    until(lambda: relay.go_round() == 3, 5)
+    assert relay.in_trouble() == []
 
 
 def test_a_claim_in_a_transaction_is_refused(broker: OwnRedis) -> None:
