@@ -193,7 +193,7 @@ def grant_application_role(*, using: str, **_: Any) -> None:
         if cursor.fetchone() is None:
             logger.warning("application_role_missing", extra={"role": role})
             return
-        cursor.execute("SELECT to_regclass('payments_paymentissue')")
+        cursor.execute("SELECT to_regclass('webhooks_deliveryattempt')")
         if cursor.fetchone() == (None,):
             return  # Only a part of the apps is migrated so far.
         cursor.execute(sql.SQL(text).format(role=sql.Identifier(role)).as_string(None))

@@ -3,6 +3,7 @@
 A production process refuses to start half configured, and says all that is missing at once.
 """
 
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -104,6 +105,24 @@ class Environment:
     def words(self, name: str, default: str = "") -> list[str]:
         """A comma-separated list."""
         return [word.strip() for word in self.text(name, default).split(",") if word.strip()]
+
+    def numbers(self, name: str, default: str) -> list[int]:
+        """A comma-separated list of whole numbers of zero or more."""
+        words = self.words(name, default)
+        if not all(word.isascii() and word.isdigit() for word in words):
+            self.problem(f"{name} must be whole numbers with commas between.")
+            words = []
+        return [int(word) for word in words]
+
+    def networks(self, name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """A comma-separated list of networks, such as 10.0.0.0/8; empty where it is not set."""
+        found = []
+        for word in self.words(name):
+            try:
+                found.append(ipaddress.ip_network(word))
+            except ValueError:
+                self.problem(f"{name} has {word!r}, which is not a network such as 10.0.0.0/8.")
+        return found
 
     def require_sound(self) -> None:
         """Raise ``ImproperlyConfigured`` with every problem noted so far."""

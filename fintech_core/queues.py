@@ -103,6 +103,11 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(hour="4-9", minute="37"),
         "options": {"expires": 3_000},
     },
+    "prune-webhooks": {
+        "task": "webhooks.prune",
+        "schedule": crontab(minute="57"),
+        "options": {"expires": 3_000},
+    },
 }
 for _entry in BEAT_SCHEDULE.values():
     _entry.setdefault("options", {})["queue"] = UPKEEP

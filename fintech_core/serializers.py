@@ -8,7 +8,7 @@ import functools
 import re
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.utils.functional import cached_property
@@ -17,6 +17,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fintech_core.money import AMOUNT_TEXT
+from fintech_core.times import format_time as format_time  # noqa: PLC0414 - it is read from here
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 # Controls that reorder or hide text on a screen (Unicode TR 36): an operator must see what is there.
@@ -232,8 +233,3 @@ class UTCDateTimeField(serializers.DateTimeField):
 
     def to_representation(self, value: Any) -> Any:
         return None if value is None else format_time(value)
-
-
-def format_time(moment: Any) -> str:
-    """RFC 3339 in UTC with microseconds: ``2026-01-31T12:00:00.000000Z``."""
-    return str(moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))

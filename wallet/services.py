@@ -9,10 +9,12 @@ import uuid
 from django.conf import settings
 from django.db import transaction
 
-from events.services import record_audit
+from events.models import AuditRecord
+from events.services import announce, record_audit
 from fintech_core.database import exactly_once
 from fintech_core.exceptions import DomainError, InvalidInput, NotFound
 from fintech_core.money import InvalidMoney, Money, format_amount
+from fintech_core.times import format_time
 from users.models import User
 from wallet.locks import lock_wallets, lock_wallets_of
 from wallet.models import Wallet, WalletKind, WalletStatus
@@ -218,4 +220,27 @@ def _change_status(
         after={"status": status},
         reason=reason,
     )
+    if status == WalletStatus.FROZEN and wallet.owner_id:
+        _announce_frozen(wallet, wallet.owner_id)
     return wallet
+
+
+def _announce_frozen(wallet: Wallet, owner_id: uuid.UUID) -> None:
+    """Tell the owner; of a wallet its freezes are counted, under its lock."""
+    freezes = AuditRecord.objects.filter(
+        subject_type="wallet", subject_id=wallet.pk, action="wallet.frozen"
+    )
+    announce(
+        "wallet.frozen",
+        owner_id=owner_id,
+        subject_id=wallet.pk,
+        sequence=freezes.count(),
+        data={
+            "id": str(wallet.pk),
+            "name": wallet.name,
+            "currency": wallet.currency,
+            "status": wallet.status,
+            "is_primary": wallet.user_id is not None,
+            "created_at": format_time(wallet.created_at),
+        },
+    )

@@ -128,6 +128,7 @@ def check(_arguments: Sequence[str]) -> int:
             "FINTECH_ENV": "production",
             "SECRET_KEY": secrets.token_urlsafe(64),
             "JWT_SIGNING_KEY": secrets.token_urlsafe(64),
+            "WEBHOOK_SECRETS_KEY": secrets.token_urlsafe(64),
             "ALLOWED_HOSTS": "fintech.example",
             "CHECKPOINT_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         }

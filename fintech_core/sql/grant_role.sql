@@ -41,3 +41,5 @@ REVOKE DELETE, TRUNCATE ON payments_paymentintent, payments_refund, payments_pay
 -- A reconciliation is superseded by another, never rewritten; of a row an explanation is added.
 REVOKE UPDATE, DELETE, TRUNCATE ON payments_reconciliationrun, payments_reconciliationrow FROM {role};
 GRANT UPDATE (explained_at, explained_by_id, explanation) ON payments_reconciliationrow TO {role};
+-- What is told, and what was tried, is never rewritten; it is removed by age.
+REVOKE UPDATE, TRUNCATE ON webhooks_webhookevent, webhooks_deliveryattempt FROM {role};

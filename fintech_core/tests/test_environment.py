@@ -61,6 +61,9 @@ def test_numbers_and_flags_are_judged() -> None:
     ("changes", "told"),
     [
         ({}, ["SECRET_KEY", "JWT_SIGNING_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL"]),
+        ({"WEBHOOK_SECRETS_KEY": "short"}, ["WEBHOOK_SECRETS_KEY"]),
+        ({"WEBHOOK_ALLOWED_NETWORKS": "10.0.0.1/8"}, ["WEBHOOK_ALLOWED_NETWORKS"]),
+        ({"WEBHOOK_RETRY_PAUSES": "5,x"}, ["WEBHOOK_RETRY_PAUSES"]),
         ({"DEBUG": "true"}, ["DEBUG"]),
         ({"ALLOWED_HOSTS": "*"}, ["ALLOWED_HOSTS"]),
         ({"FINTECH_DEMO": "true"}, ["FINTECH_DEMO"]),

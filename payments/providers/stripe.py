@@ -93,18 +93,16 @@ class StripeProvider:
     def confirm_payment(self, reference: str) -> ProviderPayment:
         """Charge the payment method that the browser chose, where it did not confirm by itself.
 
-        A decline is the payment's failure. Without a payment method nothing happens, and the payment goes
-        on waiting for its payer.
+        A decline is the payment's failure. ``ProviderRefused`` where it cannot be confirmed as it is: no
+        payment method is chosen yet; the payment goes on waiting for its payer.
         """
         try:
             with _asking("confirm_payment"):
                 return read_payment(self._api.payment_intents.confirm(reference).to_dict())
         except ProviderRefused as refusal:
-            # Declined, or confirmed or canceled before, or not chosen yet: the payment itself says which.
-            with _asking("confirm_payment", refusable=False):
-                found = self._api.payment_intents.retrieve(reference).to_dict()
-                told = read_payment(found)
-            if told.state is PaymentState.REQUIRES_CONFIRMATION and found.get("payment_method"):
+            # Declined, or confirmed or canceled before: the payment itself says which.
+            told = self.fetch_payment(reference)
+            if told.state is PaymentState.REQUIRES_CONFIRMATION:
                 raise refusal from None
             return told
 

@@ -87,16 +87,12 @@ def test_a_confirmed_payment_may_be_confirmed_again(provider: StripeProvider, pe
     assert provider.cancel_payment(reference).state == PaymentState.SUCCEEDED
 
 
-def test_without_a_payment_method_the_payer_is_waited_for(
-    provider: StripeProvider, peer: Peer
-) -> None:
+def test_without_a_payment_method_nothing_is_confirmed(provider: StripeProvider) -> None:
     made = provider.create_payment(intent_id=uuid7(), amount=TEN)
-    assert provider.confirm_payment(made.reference).state == PaymentState.REQUIRES_CONFIRMATION
-    peer.objects[made.reference]["payment_method"] = "pm_card_visa"
-    peer.plan(400, "invalid_request_error", "parameter_missing")
     with pytest.raises(ProviderRefused) as refusal:
         provider.confirm_payment(made.reference)
-    assert refusal.value.code == "parameter_missing"
+    assert refusal.value.code == "payment_intent_unexpected_state"
+    assert provider.fetch_payment(made.reference).state == PaymentState.REQUIRES_CONFIRMATION
 
 
 def test_a_decline_is_the_payments_failure_with_the_banks_word(

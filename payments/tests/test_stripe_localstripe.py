@@ -5,6 +5,7 @@ received, does not select balance transactions by time, lets nobody try again wi
 refused step says only "Bad request". What depends on these is tested against ``stripe_peer``.
 """
 
+import json
 import queue
 import subprocess
 import sys
@@ -17,10 +18,13 @@ from typing import Any
 
 import pytest
 import requests
+from django.test import Client
 from pytest_django.fixtures import Settings
 
 from fintech_core.fields import uuid7
 from fintech_core.money import Money
+from payments import models, services
+from payments.providers import registry
 from payments.providers.base import (
     PaymentState,
     PayoutState,
@@ -32,7 +36,11 @@ from payments.providers.base import (
     RefundState,
 )
 from payments.providers.stripe import StripeProvider
+from payments.services.errors import ConfirmationRefused
+from payments.services.events import handle_event
 from payments.tests.stripe_peer import KEY, SECRET
+from transactions.tests.factories import balance_of, make_payee
+from transactions.tests.hold_factories import ask
 
 # Its own command listens on every address and keeps its objects in a file that all its processes share.
 SERVE = """
@@ -180,6 +188,13 @@ class Receiver(HTTPServer):
         super().__init__(("127.0.0.1", 0), _Taker)
         self.taken: queue.Queue[tuple[bytes, dict[str, str]]] = queue.Queue()
 
+    def take(self, reference: str) -> tuple[bytes, dict[str, str]]:
+        """The next webhook about this object; what earlier tests left is passed over."""
+        while True:
+            body, headers = self.taken.get(timeout=20)
+            if json.loads(body)["data"]["object"]["id"] == reference:
+                return body, headers
+
 
 class _Taker(BaseHTTPRequestHandler):
     server: Receiver
@@ -231,3 +246,38 @@ def test_the_events_it_signs_are_read(
         assert isinstance(told, ProviderPayment | ProviderPayout)
         assert told.state == state
     assert len({event.event_id for event in found.values()}) == len(found)
+
+
+@pytest.fixture
+def switched_on(committed: None, provider: StripeProvider, settings: Settings) -> Iterator[None]:
+    settings.PAYMENT_PROVIDERS, settings.DEFAULT_PAYMENT_PROVIDER = ["stripe"], "stripe"
+    registry.forget_providers()
+    yield
+    registry.forget_providers()
+
+
+@pytest.mark.usefixtures("switched_on")
+def test_a_top_up_through_it_is_credited_once(localstripe: str, receiver: Receiver) -> None:
+    """From the intent by the payer's browser and the signed webhook to the wallet."""
+    user = make_payee()
+    made = services.create_intent(user=user, amount="10.00", request=ask(user, of="10.00")).intent
+    assert made is not None
+    with pytest.raises(ConfirmationRefused):
+        services.confirm_intent(user=user, intent_id=made.pk)
+    attach(localstripe, made.provider_reference, GOOD)
+    call(localstripe, f"/v1/payment_intents/{made.provider_reference}/confirm")
+    body, headers = receiver.take(made.provider_reference)
+    for _ in range(2):
+        answer = Client().post(
+            "/api/payments/webhooks/stripe/",
+            data=body,
+            content_type="application/json",
+            headers={"stripe-signature": headers["stripe-signature"]},
+        )
+        assert answer.status_code == 200
+    stored = models.ProviderEvent.objects.filter(provider="stripe")
+    event = stored.get(event_id=json.loads(body)["id"])
+    for _ in range(2):
+        handle_event(event.pk)
+        made.refresh_from_db()
+        assert (made.status, balance_of(user)) == ("succeeded", "10.00")

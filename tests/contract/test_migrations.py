@@ -55,6 +55,9 @@ LOADED = {
         "fc786c1cfdce7dc921c05689bda82141ea44bcae1c4bd386806c5bf379ebc978"
     ),
     "users/sql/live_user.sql": ("1192891a09c8b8fe56c82a9720329ae8de7e45b44aa9aa26ba973ca75bf42d39"),
+    "webhooks/sql/hand_out.sql": (
+        "9465101215d1ae25a4cd5390bf0862e290a726abeaf4a268332a5dd49a011d89"
+    ),
 }
 
 

@@ -255,6 +255,44 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "m15 announced after the commit, to the broker",
+        (
+            (
+                "events/services.py",
+                "    OutboxEvent.objects.create(\n        type=event_type,",
+                (
+                    "    def hand_on(**event: Any) -> None:\n"
+                    "        with Connection(settings.BROKER_URL, connect_timeout=1) as broker:\n"
+                    "            broker.ensure_connection(max_retries=0, timeout=1)\n"
+                    "            OutboxEvent.objects.create(**event)\n\n"
+                    "    _on_commit(\n        hand_on,\n        type=event_type,"
+                ),
+            ),
+            (
+                "events/services.py",
+                "def take_announcements(",
+                (
+                    "def _on_commit(act: Any, **event: Any) -> None:\n"
+                    "    transaction.on_commit(lambda: act(**event), robust=True)\n\n\n"
+                    "def take_announcements("
+                ),
+            ),
+            (
+                "events/services.py",
+                "from django.db import transaction\n",
+                (
+                    "from django.conf import settings\n"
+                    "from django.db import transaction\n"
+                    "from kombu import Connection\n"
+                ),
+            ),
+        ),
+        (
+            "tests/faults/test_webhooks_out.py"
+            "::test_what_is_announced_while_the_broker_is_down_is_told_once_it_is_back",
+        ),
+    ),
+    Mutant(
         "m16 a trigger is missing",
         (
             (
@@ -273,5 +311,26 @@ MUTANTS = (
             ),
         ),
         ("transactions/tests/test_refusals.py",),
+    ),
+    Mutant(
+        "m17 a delivery claimed without a look at who has it",
+        (("webhooks/services/attempts.py", "        claim__isnull=True,\n", ""),),
+        ("tests/races/test_webhooks.py",),
+    ),
+    Mutant(
+        "m18 deliveries handed out without a lock",
+        (("webhooks/sql/hand_out.sql", "        FOR NO KEY UPDATE SKIP LOCKED\n", ""),),
+        ("tests/races/test_webhooks.py",),
+    ),
+    Mutant(
+        "m19 an address looked up again after it was judged",
+        (
+            (
+                "webhooks/outgoing.py",
+                "                    str(address), port, share,",
+                "                    host, port, share,",
+            ),
+        ),
+        ("webhooks/tests/test_addresses.py",),
     ),
 )

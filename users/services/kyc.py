@@ -13,7 +13,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, transact
 from django.db.models.fields.files import FieldFile
 from django.utils import timezone
 
-from events.services import record_audit
+from events.services import announce, record_audit
 from fintech_core.database import exactly_once
 from fintech_core.exceptions import InvalidInput, NotFound
 from fintech_core.sqlstates import constraint_of
@@ -171,9 +171,27 @@ def _decide(
         user.save(update_fields=["kyc_status", "kyc_tier", "kyc_reason", "kyc_expires_at"])
         action = "kyc.approved" if tier else "kyc.rejected"
         _audit(action, user, acting_user.pk, before=before, submission=submission)
+        _announce(action, user, submission)
         return submission
 
     return exactly_once(work)
+
+
+def _announce(action: str, user: User, submission: KycSubmission) -> None:
+    """Tell the user; decisions on them are counted, under their lock."""
+    decided = KycSubmission.objects.filter(user_id=user.pk, decided_at__isnull=False)
+    announce(
+        action,
+        owner_id=user.pk,
+        subject_id=user.pk,
+        sequence=decided.count(),
+        data={
+            "status": user.kyc_status,
+            "tier": user.kyc_tier,
+            "reason": user.kyc_reason,
+            "submission": str(submission.pk),
+        },
+    )
 
 
 def expire_kyc() -> int:

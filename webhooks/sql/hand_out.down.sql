@@ -1,0 +1,1 @@
+DROP FUNCTION hand_out_deliveries(integer, integer, interval, boolean, boolean);
