@@ -224,7 +224,7 @@ def test_a_feed_in_trouble_rests_and_the_others_go_on(caplog: pytest.LogCaptureF
         works = True
         until(lambda: relay.go_round(stop) == 0 and not relay.in_trouble(), 6)
     assert calls["broken"] < 10
-    assert calls["sound"] > 50
+    assert calls["sound"] > 20
     told = [record.message for record in caplog.records if record.name == "events.relay"]
     assert told == ["relay_in_trouble", "relay_goes_on"]
 
@@ -239,7 +239,7 @@ def test_an_idle_relay_does_not_spin() -> None:
     stop.set()
     running.join(timeout=2)
     assert not running.is_alive()
-    assert 3 <= len(calls) <= 8
+    assert 2 <= len(calls) <= 8
 
 
 def test_once_hands_over_what_is_due_and_says_when_it_cannot(
@@ -281,7 +281,7 @@ def test_a_signal_ends_the_relay_in_time_even_without_a_broker(number: signal.Si
         started = time.monotonic()
         os.kill(relay.pid, number)
         assert relay.wait(timeout=10) == 0
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 4
     finally:
         relay.kill()
         relay.wait()
