@@ -353,6 +353,9 @@ DEFAULT_PAYMENT_PROVIDER = env.text("DEFAULT_PAYMENT_PROVIDER", ",".join(PAYMENT
 if DEFAULT_PAYMENT_PROVIDER and DEFAULT_PAYMENT_PROVIDER not in PAYMENT_PROVIDERS:
     env.problem("DEFAULT_PAYMENT_PROVIDER must be one of PAYMENT_PROVIDERS.")
 
+# How often a user may have a provider asked in an hour: for a new payment, or for what became of one.
+PAYMENTS_PER_HOUR = env.number("PAYMENTS_PER_HOUR", 1_000)
+
 # The simulated provider (python -m simulator): where it answers, and what it shares with the platform.
 SIMULATOR_URL = env.text("SIMULATOR_URL", "http://127.0.0.1:8001")
 SIMULATOR_API_KEY = env.text("SIMULATOR_API_KEY")
@@ -378,6 +381,10 @@ if STRIPE_API_KEY and not STRIPE_API_KEY.startswith(
     ("sk_live_", "sk_test_", "rk_live_", "rk_test_")
 ):
     env.problem("STRIPE_API_KEY must be a secret or restricted key: sk_live_…, sk_test_…, rk_….")
+if "stripe" in PAYMENT_PROVIDERS and not (STRIPE_API_KEY and STRIPE_WEBHOOK_SECRETS):
+    env.problem(
+        "PAYMENT_PROVIDERS names stripe: STRIPE_API_KEY and STRIPE_WEBHOOK_SECRETS must be set."
+    )
 if env.is_production and not STRIPE_API_BASE.startswith("https://"):
     env.problem("STRIPE_API_BASE must start with https://.")
 
@@ -415,10 +422,12 @@ WEBHOOK_QUICK_SECONDS = 3
 WEBHOOK_SECONDS = 10
 # An answer that takes longer makes its receiver a slow one, which is served beside the others.
 WEBHOOK_SLOW_ANSWER = timedelta(seconds=1)
-# Deliveries under way to one receiver at once, and how long a handed out one waits for its worker before it
-# is handed out again: longer than messages usually wait in the queue.
+# Deliveries under way to one receiver at once, and how long a handed out one waits for its worker before
+# it is handed out again: longer than messages usually wait in the queue.
 WEBHOOK_AT_ONCE = 4
 WEBHOOK_LEASE = timedelta(seconds=env.number("WEBHOOK_LEASE_SECONDS", 60))
+if not WEBHOOK_LEASE:
+    env.problem("WEBHOOK_LEASE_SECONDS must be 1 or more.")
 # A receiver that has failed for so long without one success is disabled.
 WEBHOOK_DISABLE_AFTER = timedelta(days=env.number("WEBHOOK_DISABLE_AFTER_DAYS", 5))
 # How long kept events and what became of their deliveries can be looked up and sent again.

@@ -63,6 +63,16 @@ def describe_intent(intent: PaymentIntent) -> dict[str, Any]:
     }
 
 
+# What lets a browser pay at the provider.
+_FOR_ITS_PAYER_ALONE = ("client_secret", "checkout_url")
+
+
+def describe_announced_intent(intent: PaymentIntent) -> dict[str, Any]:
+    """The intent as events tell of it, to whoever receives them."""
+    told = describe_intent(intent)
+    return {name: None if name in _FOR_ITS_PAYER_ALONE else told[name] for name in told}
+
+
 def describe_new_intent(intent: PaymentIntent) -> dict[str, Any]:
     """The intent as it was when its provider first knew of it: the answer to the request that made it,
     whatever has become of it since."""

@@ -8,7 +8,13 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 
 from fintech_core.admin import ReadOnlyAdmin
-from webhooks.models import Delivery, DeliveryAttempt, Endpoint, UntoldAnnouncement
+from webhooks.models import (
+    Delivery,
+    DeliveryAttempt,
+    Endpoint,
+    UntoldAnnouncement,
+    WebhookEvent,
+)
 
 
 @admin.register(Endpoint)
@@ -66,6 +72,24 @@ class DeliveryAdmin(ReadOnlyAdmin):
     @admin.display(description="what is sent")
     def body(self, delivery: Delivery) -> str:
         return delivery.event.body
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "type", "subject_id", "sequence", "owner_id")
+    list_filter = ("type",)
+    search_fields = ("=id", "=subject_id", "=owner_id")
+    ordering = ("-id",)
+    show_full_result_count = False
+
+
+@admin.register(DeliveryAttempt)
+class DeliveryAttemptAdmin(ReadOnlyAdmin):
+    list_display = ("started_at", "status_code", "error", "duration_ms", "delivery_id")
+    list_filter = ("error",)
+    search_fields = ("=delivery__id",)
+    ordering = ("-id",)
+    show_full_result_count = False
 
 
 @admin.register(UntoldAnnouncement)

@@ -104,8 +104,9 @@ class ProviderEvent:
 class SettlementRow:
     """One line of a provider's settlement report: what it says it moved.
 
-    ``kind`` is ``payment``, ``refund`` or ``payout``; ``amount`` is signed, positive where money came to
-    the provider; ``fee`` is what the provider kept of it; ``reference`` its id, ``own_id`` ours.
+    ``kind`` is ``payment``, ``refund``, ``payout`` or ``other`` (a dispute, a fee of its own);
+    ``amount`` is signed, positive where money came to the provider; ``fee`` is what the provider kept of
+    it; ``reference`` its id, ``own_id`` ours.
     """
 
     kind: str

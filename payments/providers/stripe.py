@@ -29,6 +29,7 @@ from payments.providers.base import (
     ProviderUnavailable,
     SettlementRow,
 )
+from payments.providers.stripe_http import BoundedHTTPClient
 from payments.providers.stripe_objects import (
     OWN_ID,
     Unreadable,
@@ -46,7 +47,6 @@ from payments.providers.stripe_objects import (
 logger = logging.getLogger(__name__)
 
 TOLERANCE_SECONDS = 300
-_CONNECT_SECONDS, _READ_SECONDS = 3, 10
 # Stripe forgets idempotency keys when they are a day old.
 _KEYS_LAST = datetime.timedelta(hours=20)
 
@@ -74,7 +74,7 @@ class StripeProvider:
             stripe_version=settings.STRIPE_API_VERSION,
             base_addresses={"api": settings.STRIPE_API_BASE},
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=(_CONNECT_SECONDS, _READ_SECONDS)),
+            http_client=BoundedHTTPClient(settings.STRIPE_API_BASE),
         ).v1
 
     def create_payment(self, *, intent_id: uuid.UUID, amount: Money) -> ProviderPayment:

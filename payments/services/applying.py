@@ -30,7 +30,7 @@ from payments.providers.base import (
     ProviderPayout,
     ProviderRefund,
 )
-from payments.selectors import describe_intent, describe_payout
+from payments.selectors import describe_announced_intent, describe_payout
 from payments.services.accounts import cash_wallet_id
 from payments.services.issues import open_issue
 from payments.services.schedule import look_again, take_step, waits_for_nothing
@@ -139,14 +139,12 @@ def _credit(intent: PaymentIntent, source_id: uuid.UUID) -> None:
 
 def _announce_intent(intent: PaymentIntent, event_type: str) -> None:
     intent.announced += 1
-    # What lets a browser pay is for its payer alone.
-    shown = describe_intent(intent) | {"client_secret": None, "checkout_url": None}
     announce(
         event_type,
         owner_id=intent.user_id,
         subject_id=intent.pk,
         sequence=intent.announced,
-        data=shown,
+        data=describe_announced_intent(intent),
     )
 
 

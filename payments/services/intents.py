@@ -29,12 +29,14 @@ from payments.providers.base import (
 from payments.providers.registry import default_provider, enabled_providers, get_provider
 from payments.selectors import get_intent_of
 from payments.services.accounts import cash_wallet_id, wallet_for
-from payments.services.applying import apply_payment
+from payments.services.applying import Applied, apply_payment
 from payments.services.errors import ConfirmationRefused, InvalidPaymentState
-from payments.services.schedule import begin_look, take_step
+from payments.services.keys import wallet_of_key
+from payments.services.schedule import begin_look, end_looks, take_step
 from transactions import services as ledger
 from transactions.declines import IdempotencyKeyReused
 from transactions.instructions import Outcome, Request
+from transactions.models import TransactionKind
 from users.models import User
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,7 @@ def create_intent(
     get_provider(name)
     made = _intent_of_key(user, request)
     if made is None:
-        wallet = wallet_for(user, currency)
+        wallet = wallet_of_key(request, TransactionKind.DEPOSIT) or wallet_for(user, currency)
         try:
             money = Money.parse(amount, wallet.currency)
         except InvalidMoney as error:
@@ -195,8 +197,8 @@ def check_intent(intent_id: uuid.UUID) -> None:
             apply_payment(intent.provider, _failed(intent, refusal), fetched=True)
         elif refusal is not None:
             _set_confirmed(intent.pk, is_confirmed=False)
-    else:
-        apply_payment(intent.provider, told, fetched=True)
+    elif apply_payment(intent.provider, told, fetched=True) is Applied.MISMATCH:
+        end_looks(intent)
 
 
 class _Simulating(Protocol):

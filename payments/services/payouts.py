@@ -17,12 +17,13 @@ from payments.models import Payout, PayoutStatus
 from payments.providers.base import PayoutState, ProviderPayout, ProviderRefused
 from payments.providers.registry import default_provider, get_provider
 from payments.services.accounts import cash_wallet_id, wallet_for
-from payments.services.applying import apply_payout
+from payments.services.applying import Applied, apply_payout
 from payments.services.errors import InvalidPaymentState
-from payments.services.keys import require_key_of_no_intent
-from payments.services.schedule import begin_look, take_step
+from payments.services.keys import require_key_of_no_intent, wallet_of_key
+from payments.services.schedule import begin_look, end_looks, take_step
 from transactions import services as ledger
 from transactions.instructions import Outcome, Request
+from transactions.models import TransactionKind
 from users.models import User
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def create_payout(
     """
     name = provider or default_provider()
     get_provider(name)
-    wallet = wallet_for(user, currency)
+    wallet = wallet_of_key(request, TransactionKind.WITHDRAWAL) or wallet_for(user, currency)
     try:
         money = Money.parse(amount, wallet.currency)
     except InvalidMoney as error:
@@ -120,7 +121,8 @@ def check_payout(payout_id: uuid.UUID) -> None:
                 amount=payout.money,
                 failure_code=refusal.code,
             )
-    apply_payout(payout.provider, told, fetched=True)
+    if apply_payout(payout.provider, told, fetched=True) is Applied.MISMATCH:
+        end_looks(payout)
 
 
 def _begin(payout_id: uuid.UUID) -> object | None:

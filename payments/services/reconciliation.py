@@ -1,8 +1,8 @@
 """Comparing what a provider says it moved with what we know of it.
 
 The report is read in pieces into a temporary table, outside a transaction, since the provider may be
-asked meanwhile; ``match_report()`` of ``payments/sql/reconciliation.sql`` does the rest in sets. So a run
-takes little memory, however long the report is.
+asked meanwhile; ``match_report()`` of ``payments/sql/reconciliation.sql`` does the rest in sets. So
+a run takes little memory, however long the report is.
 """
 
 import contextlib
@@ -98,8 +98,8 @@ def reconcile_with_provider(
 ) -> ReconciliationRun:
     """Ask the provider for its report of these UTC days and keep how it compares.
 
-    Raises ``UnknownProvider``, ``InvalidInput`` for days that are none, and ``ProviderUnavailable``: then
-    nothing is kept.
+    Raises ``UnknownProvider``, ``InvalidInput`` for days that are none, and
+    ``ProviderUnavailable``: then nothing is kept.
     """
     _require_days(first, last)
     adapter = get_provider(provider)
@@ -114,8 +114,8 @@ def reconcile_with_file(
 ) -> ReconciliationRun:
     """The same with a report in a file (``settlement_files``); the provider needs not be switched on.
 
-    A file of the same days only may leave edges: the day after them settles what was posted last. Raises
-    ``InvalidInput``, and ``InvalidReport`` naming each bad line: then nothing is kept.
+    A file of the same days only may leave edges: the day after them settles what was posted last.
+    Raises ``InvalidInput``, and ``InvalidReport`` naming each bad line: then nothing is kept.
     """
     _require_days(first, last)
     report = SettlementFile(file)
@@ -163,8 +163,8 @@ def flag_differences(run: ReconciliationRun) -> bool:
 def explain_row(*, row_id: int, acting_user: User, reason: str) -> ReconciliationRow:
     """Say why a row is not matched, on record and once.
 
-    Raises ``NotFound``, ``RowExplained``, ``InvalidInput`` without a reason, and ``PermissionDenied`` for
-    who does not hold ``payments.explain_row``.
+    Raises ``NotFound``, ``RowExplained``, ``InvalidInput`` without a reason, and
+    ``PermissionDenied`` for who does not hold ``payments.explain_row``.
     """
     if not acting_user.has_perm(EXPLAIN):
         raise PermissionDenied

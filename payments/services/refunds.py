@@ -16,10 +16,10 @@ from payments.locks import lock_intent
 from payments.models import IntentStatus, PaymentIntent, Refund
 from payments.providers.base import ProviderRefund, ProviderRefused, RefundState
 from payments.providers.registry import get_provider
-from payments.services.applying import apply_refund
+from payments.services.applying import Applied, apply_refund
 from payments.services.errors import InvalidPaymentState
 from payments.services.keys import require_key_of_no_intent
-from payments.services.schedule import begin_look
+from payments.services.schedule import begin_look, end_looks
 from transactions import services as ledger
 from transactions.instructions import Outcome, Request
 
@@ -84,7 +84,8 @@ def check_refund(refund_id: uuid.UUID) -> None:
                 amount=refund.money,
                 failure_code=refusal.code,
             )
-    apply_refund(refund.provider, told, fetched=True)
+    if apply_refund(refund.provider, told, fetched=True) is Applied.MISMATCH:
+        end_looks(refund)
 
 
 def _create(intent_id: uuid.UUID, money: Money | None, request: Request) -> CreatedRefund:

@@ -77,3 +77,13 @@ def begin_look(model: type[Movement], subject_id: uuid.UUID) -> Movement | None:
             subject.next_attempt_at = None
         subject.save(update_fields=["attempts", "next_attempt_at"])
     return None if is_forgotten else subject
+
+
+def end_looks(subject: Movement) -> None:
+    """Ask no more by ourselves: what its provider says does not fit, and a person looks at it. Its
+    webhooks, and who asks for it, are heard all the same."""
+    with transaction.atomic(durable=True):
+        locked = lock_due(type(subject), subject.pk)
+        if locked is not None:
+            locked.next_attempt_at = None
+            locked.save(update_fields=["next_attempt_at"])

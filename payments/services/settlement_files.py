@@ -1,7 +1,7 @@
 """Settlement reports as CSV files: columns ``kind,reference,own_id,amount,fee,currency,settled_at``.
 
-UTF-8, with that header. Amounts are decimal texts, below zero with a minus sign; ``own_id`` may be empty;
-times are RFC 3339 with their offset.
+UTF-8, with that header. Amounts are decimal texts, below zero with a minus sign; ``own_id`` may be
+empty; times are RFC 3339 with their offset.
 """
 
 import csv
@@ -36,8 +36,8 @@ class InvalidReport(Exception):
 class SettlementFile:
     """Reads a file line by line. When all is read ``digest`` is the SHA-256 of its bytes.
 
-    Reading raises ``InvalidReport`` at its end, where a line was bad: so that all bad ones are named, and
-    nothing is to be done with the good ones.
+    Reading raises ``InvalidReport`` at its end, where a line was bad: so that all bad ones are
+    named, and nothing is to be done with the good ones.
     """
 
     def __init__(self, file: BinaryIO) -> None:

@@ -20,6 +20,7 @@ import pytest
 from django.conf import settings
 from django.test import Client, override_settings
 
+from fintech_core.embedded.privileges import die_with_parent
 from fintech_core.signing import new_secret, sign
 from payments.providers.registry import forget_providers
 from payments.providers.simulator import SimulatorProvider
@@ -63,7 +64,8 @@ class Simulator:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it on what it remembers, and wait until it answers."""
+        """Start it on what it remembers, and wait until it answers. It ends with the tests, however."""
+        tests = os.getpid()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "simulator"],
             cwd=settings.BASE_DIR,
@@ -77,6 +79,7 @@ class Simulator:
                 "SIMULATOR_RETRY_PAUSES": "0.1,0.2,0.4",
                 "SIMULATOR_PACE": "0.2",
             },
+            preexec_fn=lambda: die_with_parent(signal.SIGKILL, tests),  # noqa: PLW1509
         )
         eventually(self.answers)
 

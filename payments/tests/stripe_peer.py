@@ -63,7 +63,10 @@ class Peer(ThreadingHTTPServer):
         self.objects: dict[str, dict[str, Any]] = {}
         self.balance: list[dict[str, Any]] = []
         self.answers: dict[str, tuple[dict[str, str], tuple[int, Any, dict[str, str]]]] = {}
+        # An answer, or seconds to wait before its own.
         self.planned: list[tuple[int, Any, dict[str, str]] | float] = []
+        # Seconds between one byte of an answer and the next.
+        self.pace = 0.0
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.lock = threading.Lock()
 
@@ -188,7 +191,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if not peer.pace:
+            self.wfile.write(content)
+            return
+        for byte in content:
+            self.wfile.write(bytes([byte]))
+            time.sleep(peer.pace)
 
     def _act(
         self, method: str, path: str, params: dict[str, str]

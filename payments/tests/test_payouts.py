@@ -20,7 +20,7 @@ from transactions.models import Transaction
 from transactions.tests.factories import balance_of, make_payee, make_payer, wallet_of
 from transactions.tests.hold_factories import ask, hold_status, standing
 from users.models import User
-from wallet.services import freeze_wallet
+from wallet.services import freeze_wallet, open_wallet
 
 
 def sent(user: User, amount: str = "10.00") -> Payout:
@@ -244,3 +244,26 @@ def test_another_amount_is_flagged_and_nothing_moves(fake: FakeProvider) -> None
     assert services.apply_payout("fake", told, fetched=True) is Applied.MISMATCH
     assert PaymentIssue.objects.get(subject_id=payout.pk).kind == "amount_mismatch"
     assert money_of(user) == ("100.00", "10.00")
+
+
+def test_a_retry_is_answered_when_its_wallet_is_closed_by_then(fake: FakeProvider) -> None:
+    user = make_payee()
+    euros = open_wallet(owner=user, currency="EUR", name="Euros")
+    out, coming_in = asking(user), asking(user)
+    for attempt in range(2):
+        refused = services.create_payout(
+            user=user, amount="1.00", currency="EUR", destination="acct", request=out
+        ).outcome
+        declined = services.create_intent(
+            user=user, amount="9999999.00", currency="EUR", request=coming_in
+        ).refusal
+        assert declined is not None
+        assert [refused.transaction.decline_code, declined.transaction.decline_code] == [
+            "insufficient_funds",
+            "balance_limit_exceeded",
+        ]
+        assert [refused.is_replay, declined.is_replay] == [bool(attempt)] * 2
+        if not attempt:
+            ledger.close_wallet(wallet_id=euros.pk, owner_id=user.pk)
+    with pytest.raises(declines.WalletClosed):
+        make_payout(user, "1.00", currency="EUR")

@@ -64,6 +64,7 @@ def test_all_threads_share_one_instance() -> None:
     ("changes", "code"),
     [
         ({"PAYMENT_PROVIDERS": ["simulator"], "SIMULATOR_API_KEY": ""}, "payments.E002"),
+        ({"PAYMENT_PROVIDERS": ["stripe"], "STRIPE_API_KEY": "sk_test_x"}, "payments.E002"),
         ({"PAYMENT_PROVIDERS": ["paypal"]}, "payments.E001"),
     ],
 )
@@ -80,6 +81,17 @@ def test_production_has_no_provider_until_it_names_one_with_its_keys() -> None:
     assert "SIMULATOR_WEBHOOK_SECRET is not set" in told
 
 
+def test_stripe_needs_a_secret_key_and_a_webhook_secret_and_tls() -> None:
+    assert "STRIPE" not in _check({})
+    assert "STRIPE_WEBHOOK_SECRETS must be set" in _check(
+        {"PAYMENT_PROVIDERS": "stripe", "STRIPE_API_KEY": "sk_live_x"}
+    )
+    told = _check({"STRIPE_API_KEY": "pk_live_x", "STRIPE_API_BASE": "http://stripe.example"})
+    assert "STRIPE_API_KEY must be a secret or restricted key" in told
+    assert "STRIPE_API_BASE must start with https://" in told
+    assert "pk_live_x" not in told
+
+
 def _check(changes: dict[str, str]) -> str:
     done = subprocess.run(
         [sys.executable, "manage.py", "check"],
@@ -90,3 +102,14 @@ def _check(changes: dict[str, str]) -> str:
         check=False,
     )
     return done.stderr
+
+
+def test_a_provider_that_is_not_switched_on_costs_no_start_up() -> None:
+    """Stripe's library alone takes longer to import than most commands run."""
+    code = (
+        "import django, sys; django.setup(); import fintech_core.urls, fintech_core.celery;"
+        "from payments.providers import registry; registry.enabled_providers();"
+        "sys.exit('stripe' in sys.modules)"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "fintech_core.settings"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)

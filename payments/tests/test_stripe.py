@@ -2,8 +2,10 @@
 
 import datetime
 import logging
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +15,7 @@ from pytest_django.fixtures import Settings
 from fintech_core.fields import uuid7
 from fintech_core.money import Money
 from payments.providers import stripe as adapter
+from payments.providers import stripe_http
 from payments.providers.base import (
     PaymentState,
     PayoutState,
@@ -205,17 +208,41 @@ def test_a_status_that_is_not_known_is_not_guessed_at(provider: StripeProvider, 
         provider.fetch_payment(reference)
 
 
+@pytest.mark.parametrize("pace", [0.0, 0.05])
 def test_nobody_waits_for_ever(
-    provider: StripeProvider, peer: Peer, settings: Settings, monkeypatch: Any
+    provider: StripeProvider, peer: Peer, monkeypatch: pytest.MonkeyPatch, pace: float
 ) -> None:
-    monkeypatch.setattr(adapter, "_READ_SECONDS", 0.2)
-    impatient = StripeProvider()
-    peer.planned.append(1.0)
+    """Neither for an answer nor for its end, byte by byte."""
+    monkeypatch.setattr(stripe_http, "TOTAL_SECONDS", 0.3)
+    peer.pace = pace
+    if not pace:
+        peer.planned.append(1.0)
+    began = time.monotonic()
     with pytest.raises(ProviderUnavailable):
-        impatient.create_payment(intent_id=uuid7(), amount=TEN)
+        provider.create_payment(intent_id=uuid7(), amount=TEN)
+    assert time.monotonic() - began < 1
+
+
+def test_where_nobody_listens_and_where_it_points_elsewhere(
+    provider: StripeProvider, peer: Peer, settings: Settings
+) -> None:
+    peer.planned.append((302, "", {"Location": f"{peer.url}/v1/payment_intents/pi_1"}))
+    with pytest.raises(ProviderUnavailable):
+        provider.fetch_payment("pi_1")
+    assert len(peer.requests) == 1
     settings.STRIPE_API_BASE = "http://127.0.0.1:1"
     with pytest.raises(ProviderUnavailable):
         StripeProvider().fetch_payment("pi_1")
+
+
+def test_many_threads_share_one_adapter(provider: StripeProvider, peer: Peer) -> None:
+    ids = [uuid7() for _ in range(60)]
+    with ThreadPoolExecutor(12) as threads:
+        made = list(
+            threads.map(lambda own: provider.create_payment(intent_id=own, amount=TEN), ids * 2)
+        )
+    assert [told.intent_id for told in made] == ids * 2
+    assert len({told.reference for told in made}) == len(peer.objects) == 60
 
 
 def test_no_log_line_and_no_error_shows_the_key(

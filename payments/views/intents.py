@@ -1,7 +1,9 @@
 """Bringing money in, and sending it back."""
 
 import uuid
+from datetime import timedelta
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request as HttpRequest
 from rest_framework.response import Response
@@ -22,9 +24,20 @@ from payments.serializers import (
 )
 from transactions.serializers import answer_of
 from transactions.views.answering import KEY_HEADER, is_operator, money_request, respond
+from users.attempts import count_attempt
 from users.authentication import caller_of
 
 _REPLAYED = {"Idempotency-Replayed": "true"}
+
+
+def _count_question(request: HttpRequest) -> None:
+    """Each of these has a provider asked: nobody does so without end."""
+    count_attempt(
+        scope="payment",
+        subject=str(caller_of(request).pk),
+        window=timedelta(hours=1),
+        limit=settings.PAYMENTS_PER_HOUR,
+    )
 
 
 @extend_schema(tags=["payments"])
@@ -52,12 +65,14 @@ class IntentListView(APIView):
     )
     def post(self, request: HttpRequest) -> Response:
         values = NewIntentSerializer.take(request.data)
+        asked = money_request(request, values)
+        _count_question(request)
         made = services.create_intent(
             user=caller_of(request),
             amount=values["amount"],
             currency=values.get("currency"),
             provider=values.get("provider"),
-            request=money_request(request, values),
+            request=asked,
         )
         if made.refusal is not None:
             return respond(answer_of(made.refusal), is_replay=made.is_replay)
@@ -120,6 +135,7 @@ class IntentRefreshView(_IntentActView):
         return super().post(request, intent_id)
 
     def act(self, request: HttpRequest, intent_id: uuid.UUID) -> PaymentIntent:
+        _count_question(request)
         return services.refresh_intent(user=caller_of(request), intent_id=intent_id)
 
 

@@ -18,7 +18,7 @@ from users.tests.factories import make_staff
 
 pytestmark = pytest.mark.usefixtures("committed")
 
-OURS = ("events", "users", "wallet", "transactions", "payments")
+OURS = ("events", "users", "wallet", "transactions", "payments", "webhooks")
 MODELS = [model for app in OURS for model in apps.get_app_config(app).get_models()]
 
 

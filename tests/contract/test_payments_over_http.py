@@ -485,3 +485,15 @@ def test_the_schema_names_the_calls(fake: FakeProvider) -> None:
         assert f"{INTENTS}{name}" in paths
     assert "201" in paths[f"{INTENTS}{{intent_id}}/refund/"]["post"]["responses"]
     assert set(paths[PAYOUTS]) == {"get", "post"}
+
+
+def test_who_has_a_provider_asked_without_end_is_stopped(fake: FakeProvider, settings: Any) -> None:
+    settings.PAYMENTS_PER_HOUR = 2
+    client, key = api_client(make_payee()), uuid.uuid4().hex
+    intent_id = pay_in(client).json()["id"]
+    assert act(client, intent_id, "refresh").status_code == 200
+    for response in (act(client, intent_id, "refresh"), pay_in(client, idempotency_key=key)):
+        require_problem(response, 429, "throttled")
+        assert int(response["Retry-After"]) > 0
+    settings.PAYMENTS_PER_HOUR = 100
+    assert pay_in(client, idempotency_key=key).status_code == 201

@@ -45,9 +45,12 @@ def _lock_only(which: str) -> tuple[Edit, ...]:
 
 
 _RACES = "tests/races/test_transfers.py"
+_WEBHOOKS = "tests/faults/test_webhooks_out.py"
 _INTAKE = "payments/tests/test_intake.py"
 _SPEND = f"{_RACES}::test_of_12_spends_to_as_many_payees_exactly_4_succeed"
 _RECEIVE = f"{_RACES}::test_many_payers_of_one_payee_all_succeed"
+
+_WEBHOOKS = "tests/faults/test_webhooks_out.py"
 
 MUTANTS = (
     Mutant(
@@ -287,10 +290,7 @@ MUTANTS = (
                 ),
             ),
         ),
-        (
-            "tests/faults/test_webhooks_out.py"
-            "::test_what_is_announced_while_the_broker_is_down_is_told_once_it_is_back",
-        ),
+        (f"{_WEBHOOKS}::test_what_is_announced_while_the_broker_is_down_is_told_once_it_is_back",),
     ),
     Mutant(
         "m16 a trigger is missing",
@@ -324,13 +324,7 @@ MUTANTS = (
     ),
     Mutant(
         "m19 an address looked up again after it was judged",
-        (
-            (
-                "webhooks/outgoing.py",
-                "                    str(address), port, share,",
-                "                    host, port, share,",
-            ),
-        ),
+        (("webhooks/outgoing.py", "str(address), port, share,", "host, port, share,"),),
         ("webhooks/tests/test_addresses.py",),
     ),
 )

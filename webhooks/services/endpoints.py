@@ -121,7 +121,7 @@ def delete_endpoint(*, acting_user: User, endpoint_id: uuid.UUID) -> None:
         endpoint = _lock(endpoint_id)
         before = _shown(endpoint)
         endpoint.status, endpoint.due_at = EndpointStatus.DELETED, None
-        endpoint.secret = endpoint.previous_secret = ""
+        endpoint.secret, endpoint.previous_secret = "", ""
         endpoint.save(update_fields=["status", "due_at", "secret", "previous_secret"])
         park(endpoint)
         _audit("webhook_endpoint.deleted", endpoint, acting_user, before=before)
