@@ -86,7 +86,10 @@ def handle_event(event_id: uuid.UUID) -> None:
     when its lease ends.
     """
     event = _claim(event_id)
-    if event is None or event.happened is None:
+    if event is None:
+        return
+    if event.happened is None:
+        _finish(event, EventStatus.IGNORED)
         return
     happened = from_json(event.happened)
     try:

@@ -85,7 +85,7 @@ def test_events_land_over_rabbitmq(provider: FakeProvider, queue: str, worker: P
     rows = ProviderEvent.objects.filter(event_id__in=[one.event_id for one in deliveries])
     assert hand_over(rows, queue) == 10
     assert hand_over(rows, queue) == 0
-    until(lambda: rows.filter(status=EventStatus.HANDLED).count() == 10, 30)
+    until(lambda: rows.filter(status=EventStatus.HANDLED).count() == 10, 60)
     assert len(credits_of(intents)) == 10
 
 
@@ -98,8 +98,8 @@ def test_what_a_killed_worker_did_not_acknowledge_comes_again_and_credits_once(
     wish.touch()
     deliver(delivery)
     assert hand_over(ProviderEvent.objects.filter(pk=stored(delivery).pk), queue) == 1
-    until(lambda: not wish.exists(), 30)
-    until(lambda: worker.text().count("handle_event[") == 2, 30)
+    until(lambda: not wish.exists(), 60)
+    until(lambda: worker.text().count("handle_event[") == 2, 60)
     assert (stored(delivery).status, stored(delivery).attempts) == (EventStatus.HANDLED, 1)
     assert len(credits_of([intent])) == 1
 
