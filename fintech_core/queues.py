@@ -103,6 +103,11 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(hour="4-9", minute="37"),
         "options": {"expires": 3_000},
     },
+    "verify-payments": {
+        "task": "payments.verify",
+        "schedule": crontab(hour="3", minute="37"),
+        "options": {"expires": 3_600},
+    },
     "prune-webhooks": {
         "task": "webhooks.prune",
         "schedule": crontab(minute="57"),
