@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: run test test-model test-webhooks test-mutants check bench bench-growth setup lock clean help
+.PHONY: run test test-faults test-model test-webhooks test-mutants check bench bench-growth setup lock clean help
 
 run: ## Set up all there is to set up and serve on 127.0.0.1:$PORT (default 8000)
 	@$(PYTHON) dev.py run
@@ -11,11 +11,14 @@ run: ## Set up all there is to set up and serve on 127.0.0.1:$PORT (default 8000
 test: ## Run the quick test suite (ARGS="-k transfer" goes to pytest)
 	@$(PYTHON) dev.py test $(ARGS)
 
+test-faults: ## Kill, freeze and cut off processes while the whole is at work
+	@$(PYTHON) dev.py test -m faults tests/faults $(ARGS)
+
 test-model: ## Compare the service with its reference over a million operations (ARGS="--model-seeds 5")
 	@$(PYTHON) dev.py test -n 0 --timeout 0 --model-operations 1000000 --model-seeds 50 tests/model $(ARGS)
 
 test-webhooks: ## Deliver 10,000 webhooks, doubled, shuffled and forged, while workers die (ARGS="--webhook-seed 2")
-	@$(PYTHON) dev.py test -n 0 --timeout 0 --webhook-deliveries 10000 tests/faults/test_webhook_workers.py $(ARGS)
+	@$(PYTHON) dev.py test -m faults -n 0 --timeout 0 --webhook-deliveries 10000 tests/faults/test_webhook_workers.py $(ARGS)
 
 check: ## Run lints, types, layers, migrations and deployment checks, as CI does
 	@$(PYTHON) dev.py check

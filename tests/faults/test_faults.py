@@ -31,7 +31,7 @@ from tests.faults.platform import (
     until,
 )
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 README = ROOT / "README.md"
 
 

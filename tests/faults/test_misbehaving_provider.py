@@ -17,7 +17,7 @@ import pytest
 from simulator.behaviour import AMOUNTS
 from tests.faults.platform import DEMO_USER, Platform, new_key, running_platform, until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 INTENTS = "/api/payments/intents/"
 # How a payment ends that its customer paid; by default it succeeds.

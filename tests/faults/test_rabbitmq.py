@@ -30,6 +30,7 @@ from tests.faults.fake_provider import Delivery, FakeProvider
 from tests.faults.payments import credits_of, deliver, make_payment, stored, succeed
 
 pytestmark = [
+    pytest.mark.faults,
     pytest.mark.usefixtures("committed"),
     pytest.mark.skipif(not rabbitmq_answers(), reason="no RabbitMQ listens on 127.0.0.1:5672"),
 ]

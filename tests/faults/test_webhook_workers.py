@@ -42,7 +42,11 @@ from tests.faults.payments import (
 from tests.faults.platform import children
 from transactions.tests.factories import balance_of
 
-pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.timeout(0)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.usefixtures("committed"),
+    pytest.mark.timeout(0),
+]
 
 
 @dataclass

@@ -32,7 +32,11 @@ from webhooks.models import Delivery, DeliveryAttempt, Endpoint
 from webhooks.tests.factories import LOOPBACK, make_due, make_endpoint, tell
 from webhooks.tests.receivers import Receiver, receiver
 
-pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.usefixtures("committed"),
+    pytest.mark.timeout(300),
+]
 
 
 class Floor:

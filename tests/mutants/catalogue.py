@@ -45,7 +45,6 @@ def _lock_only(which: str) -> tuple[Edit, ...]:
 
 
 _RACES = "tests/races/test_transfers.py"
-_WEBHOOKS = "tests/faults/test_webhooks_out.py"
 _INTAKE = "payments/tests/test_intake.py"
 _SPEND = f"{_RACES}::test_of_12_spends_to_as_many_payees_exactly_4_succeed"
 _RECEIVE = f"{_RACES}::test_many_payers_of_one_payee_all_succeed"
