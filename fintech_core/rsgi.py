@@ -34,8 +34,8 @@ BODY_BYTES = 12 * 1024 * 1024
 ANSWER_SECONDS = 20.0
 SEND_SECONDS = 30.0
 
-# Stands for a header's value that is not ASCII, which Granian leaves out: it was sent, and is not taken for
-# one that was not.
+# Stands for a header's value that is not ASCII, which Granian leaves out: it was sent, and is not taken
+# for one that was not.
 _UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 _REFUSALS = {
