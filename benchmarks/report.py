@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.goals import Figures, Goal, judge
 from benchmarks.turns import Result
-from benchmarks.workload import INTAKE, Case
+from benchmarks.workload import DELIVERY, INTAKE, Case
 
 # A load process this busy sets the pace itself.
 BUSY = 0.85
@@ -100,7 +100,8 @@ class Report:
             where = f"- {result.candidate}, {result.case}"
             if result.is_marked:
                 told = ", ".join(f"{name} x{count}" for name, count in result.problems.items())
-                yield f"{where}: (!) not posted: {told}"
+                word = "not exactly once" if result.case.level == DELIVERY else "not posted"
+                yield f"{where}: (!) {word}: {told}"
             if result.note:
                 yield f"{where}: {result.note}"
             if result.case.level in {"HTTP", INTAKE} and result.cpu > BUSY:
