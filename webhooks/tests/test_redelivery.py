@@ -57,3 +57,16 @@ def test_a_span_of_time_counts_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
     services.redeliver(acting_user=owner, delivery_id=delivery.pk)
     with pytest.raises(TooManyRequests):
         _redeliver_range(owner, endpoint)
+
+
+def test_what_happened_while_an_endpoint_was_disabled_comes_by_no_redelivery() -> None:
+    owner, endpoint, _ = _with_delivery()
+    _switch(owner, endpoint, "disabled")
+    tell(owner)
+    fan_out()
+    _switch(owner, endpoint, "enabled")
+    assert _redeliver_range(owner, endpoint) == (1, False)
+
+
+def _switch(owner: User, endpoint: Endpoint, status: str) -> None:
+    services.update_endpoint(acting_user=owner, endpoint_id=endpoint.pk, changes={"status": status})
