@@ -153,7 +153,7 @@ class WebhookEvent(models.Model):
 
 
 class UntoldAnnouncement(models.Model):
-    """An announcement of which no payload could be made: our bug, and nobody else's wait.
+    """An announcement that could not be told: our bug, and nobody else's wait.
 
     What stood in the outbox is kept, and goes back there each hour: once the bug is mended, it is told.
     """

@@ -56,7 +56,7 @@ LOADED = {
     ),
     "users/sql/live_user.sql": ("1192891a09c8b8fe56c82a9720329ae8de7e45b44aa9aa26ba973ca75bf42d39"),
     "webhooks/sql/hand_out.sql": (
-        "9465101215d1ae25a4cd5390bf0862e290a726abeaf4a268332a5dd49a011d89"
+        "c22c941152f9fb37c004c292de776f51e54b41f4e107b2fcdbabdbd46c653104"
     ),
 }
 

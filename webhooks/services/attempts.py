@@ -89,13 +89,14 @@ def record_attempt(claimed: Claimed, answer: Answer, *, go_on: bool = False) -> 
         )
         if delivery.claim != claimed.claim:
             return None
+        now = clock.now()
         delivery.handed_until = delivery.claim = None
         if answer.is_good:
             delivery.status = DeliveryStatus.DELIVERED
             delivery.next_attempt_at = None
-            delivery.delivered_at = clock.now()
+            delivery.delivered_at = now
         else:
-            _put_off(delivery, answer)
+            _put_off(delivery, answer, now)
         delivery.save(
             update_fields=[
                 "status",
@@ -106,12 +107,16 @@ def record_attempt(claimed: Claimed, answer: Answer, *, go_on: bool = False) -> 
                 "delivered_at",
             ]
         )
-        _learn(endpoint, answer)
-        is_well = answer.is_good and not endpoint.is_slow
-        return _claim_next(endpoint) if go_on and is_well else None
+        was_well = _is_well(endpoint)
+        _learn(endpoint, answer, now)
+        following = _claim_next(endpoint, now) if go_on and _is_well(endpoint) else None
+        if following is None or not was_well:
+            # Else nothing was learnt, and no place is free that a look could fill.
+            _keep_learnt(endpoint, answer, now)
+        return following
 
 
-def _claim_next(endpoint: Endpoint) -> Claimed | None:
+def _claim_next(endpoint: Endpoint, now: datetime.datetime) -> Claimed | None:
     """The oldest due delivery of a locked endpoint, in the place of one that has just ended."""
     if endpoint.status != EndpointStatus.ENABLED:
         return None
@@ -122,7 +127,6 @@ def _claim_next(endpoint: Endpoint) -> Claimed | None:
     delivery = free.select_related("event").order_by("next_attempt_at", "pk").first()
     if delivery is None:
         return None
-    now = clock.now()
     delivery.claim = uuid7()
     delivery.handed_until = delivery.next_attempt_at = _lease_from(now)
     delivery.save(update_fields=["claim", "handed_until", "next_attempt_at"])
@@ -148,7 +152,7 @@ def _lease_from(now: datetime.datetime) -> datetime.datetime:
     return now + datetime.timedelta(seconds=settings.WEBHOOK_SECONDS) + _GRACE
 
 
-def _put_off(delivery: Delivery, answer: Answer) -> None:
+def _put_off(delivery: Delivery, answer: Answer, now: datetime.datetime) -> None:
     """Again after the next pause; after the last one never."""
     pauses = settings.WEBHOOK_RETRY_PAUSES
     if delivery.tries >= len(pauses):
@@ -157,15 +161,19 @@ def _put_off(delivery: Delivery, answer: Answer) -> None:
     jitter = random.uniform(0.9, 1.1)  # noqa: S311  # nosec B311
     pause = datetime.timedelta(seconds=pauses[delivery.tries] * jitter)
     delivery.tries += 1
-    delivery.next_attempt_at = clock.now() + max(pause, _patience(answer))
+    delivery.next_attempt_at = now + max(pause, _patience(answer))
 
 
-def _learn(endpoint: Endpoint, answer: Answer) -> None:
-    """How the locked endpoint is doing after this answer, and when the next look at it is due.
+def _is_well(endpoint: Endpoint) -> bool:
+    """Its last answer was good and quick."""
+    return endpoint.has_succeeded and endpoint.failing_since is None and not endpoint.is_slow
+
+
+def _learn(endpoint: Endpoint, answer: Answer, now: datetime.datetime) -> None:
+    """How the endpoint is doing after this answer, and when the next look at it is due.
 
     While it fails it gets one try at a time, with a pause after each that grows with every failure.
     """
-    now = clock.now()
     endpoint.is_slow = answer.duration > settings.WEBHOOK_SLOW_ANSWER
     endpoint.resume_at = None
     if answer.is_good:
@@ -176,6 +184,10 @@ def _learn(endpoint: Endpoint, answer: Answer) -> None:
         endpoint.failures += 1
         endpoint.resume_at = now + max(pause, _patience(answer))
     endpoint.due_at = endpoint.resume_at or now
+
+
+def _keep_learnt(endpoint: Endpoint, answer: Answer, now: datetime.datetime) -> None:
+    """Write it down; one that is gone, or has failed for too long, is disabled."""
     endpoint.save(
         update_fields=[
             "is_slow",

@@ -1,6 +1,7 @@
 """Removing what has been kept long enough, a bounded part at a time."""
 
 import time
+import uuid
 
 from django.conf import settings
 from django.db import transaction
@@ -59,11 +60,17 @@ def park_leftovers() -> int:
     stopped = Endpoint.objects.exclude(status=EndpointStatus.ENABLED).filter(Exists(pending))
     parked = 0
     for endpoint_id in stopped.values_list("pk", flat=True)[:100]:
-        with transaction.atomic(durable=True):
-            endpoint = lock_endpoint(endpoint_id)
-            while endpoint and endpoint.status != EndpointStatus.ENABLED:
-                count = park(endpoint)
-                parked += count
-                if count < CHUNK:
-                    break
+        while count := _park_some(endpoint_id):
+            parked += count
+            if count < CHUNK:
+                break
     return parked
+
+
+def _park_some(endpoint_id: uuid.UUID) -> int:
+    """A part in a transaction of its own: whoever waits for the endpoint waits for no more than that."""
+    with transaction.atomic(durable=True):
+        endpoint = lock_endpoint(endpoint_id)
+        if endpoint is None or endpoint.status == EndpointStatus.ENABLED:
+            return 0
+        return park(endpoint)

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from events.services import record_audit
 from fintech_core.exceptions import NotFound
+from users.attempts import count_attempt
 from users.models import User
 from webhooks.locks import lock_delivery, lock_endpoint
 from webhooks.models import Delivery, DeliveryStatus, Endpoint, EndpointStatus
@@ -17,12 +18,19 @@ from webhooks.selectors import get_delivery_of, get_endpoint_of
 from webhooks.services.endpoints import EndpointDisabled
 from webhooks.services.waking import wake
 
+# What one user may have sent again in a while: single deliveries, and spans of time, which count as many.
+# While a span is made due nothing else is written for its endpoint, and new events may wait for that.
+_LIMIT = 1_000
+_OF_A_RANGE = 50
+_WINDOW = datetime.timedelta(minutes=10)
+
 
 def redeliver(*, acting_user: User, delivery_id: uuid.UUID) -> None:
     """Send one delivery again now, delivered or not, with all its tries anew.
 
-    One under way is left to it. Raises ``NotFound``, ``EndpointDisabled``.
+    One under way is left to it. Raises ``NotFound``, ``EndpointDisabled``, ``TooManyRequests``.
     """
+    _count(acting_user, 1)
     found = get_delivery_of(acting_user, delivery_id)
     with transaction.atomic(durable=True):
         endpoint = _lock_enabled(found.endpoint_id)
@@ -44,8 +52,9 @@ def redeliver_range(
     """Send again what was made for the endpoint in a span of time, oldest first: all of it, or what has
     this status. Returns how many deliveries, and whether there are more than one call takes.
 
-    Raises ``NotFound``, ``EndpointDisabled``.
+    Raises ``NotFound``, ``EndpointDisabled``, ``TooManyRequests``.
     """
+    _count(acting_user, _OF_A_RANGE)
     get_endpoint_of(acting_user, endpoint_id)
     with transaction.atomic(durable=True):
         endpoint = _lock_enabled(endpoint_id)
@@ -59,6 +68,16 @@ def redeliver_range(
         _send_again(endpoint, ids[:most])
         _audit(endpoint, acting_user, len(ids[:most]))
     return len(ids[:most]), len(ids) > most
+
+
+def _count(acting_user: User, many: int) -> None:
+    count_attempt(
+        scope="webhook_redeliveries",
+        subject=str(acting_user.pk),
+        window=_WINDOW,
+        limit=_LIMIT,
+        by=many,
+    )
 
 
 def _lock_enabled(endpoint_id: uuid.UUID) -> Endpoint:

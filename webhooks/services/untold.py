@@ -14,7 +14,9 @@ _KEPT = ("id", "type", "owner_id", "subject_id", "sequence", "data", "created_at
 
 def set_aside(announcement: Announcement, trouble: Exception) -> None:
     """Keep it, in the caller's transaction, which took it out of the outbox."""
-    told = f"{type(trouble).__name__}: {trouble}"[:200]
+    # PostgreSQL's further lines quote the row.
+    first, _, _ = f"{type(trouble).__name__}: {trouble}".partition("\n")
+    told = first.replace("\0", "")[:200]
     UntoldAnnouncement.objects.create(**asdict(announcement), trouble=told)
 
 

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
+from django.db.models.functions import Now
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -147,6 +149,35 @@ def test_a_worker_goes_on_with_what_waits_until_the_receiver_fails() -> None:
     delivered = Delivery.objects.filter(endpoint=endpoint, status="delivered")
     assert delivered.count() == 6
     assert len(set(site.ids())) == 6
+
+
+def test_no_look_at_an_endpoint_is_due_while_workers_go_on_with_what_waits(
+    settings: Settings,
+) -> None:
+    settings.WEBHOOK_AT_ONCE = 1
+    owner = make_payee()
+    due: list[bool] = []
+
+    def look() -> None:
+        try:
+            due.append(_is_due(endpoint))
+        finally:
+            connections.close_all()
+
+    with receiver(on_request=look) as site:
+        endpoint = make_endpoint(owner, site)
+        Endpoint.objects.filter(pk=endpoint.pk).update(has_succeeded=True)
+        for _ in range(3):
+            tell(owner)
+        fan_out()
+        [handed] = [h for h in services.hand_out() if h.delivery_id in _deliveries(endpoint)]
+        tasks.deliver(str(handed.delivery_id))
+    assert due == [False, False, False]
+    assert _is_due(endpoint)
+
+
+def _is_due(endpoint: Endpoint) -> bool:
+    return Endpoint.objects.filter(pk=endpoint.pk, due_at__lte=Now()).exists()
 
 
 def test_a_turn_of_one_receiver_ends(monkeypatch: pytest.MonkeyPatch) -> None:

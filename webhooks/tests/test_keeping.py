@@ -1,11 +1,12 @@
 """Secrets under a new key, and events past their age."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import ProgrammingError
+from django.db import ProgrammingError, connections
 from django.db.models import F
 from pytest_django import Settings
 
@@ -13,6 +14,7 @@ from transactions.tests.factories import make_payee
 from webhooks import services, tasks
 from webhooks.models import Delivery, DeliveryAttempt, Endpoint, WebhookEvent
 from webhooks.sealing import Unreadable, seal, unseal
+from webhooks.services import parking, pruning
 from webhooks.tests.factories import (
     deliver_all,
     deliver_due,
@@ -78,6 +80,38 @@ def test_a_secret_that_no_key_reads_fails_its_deliveries_and_breaks_nothing(
         make_due(endpoint)
         deliver_all(endpoint)
     assert len(site.received) == 1
+
+
+def test_each_part_of_a_backlog_is_parked_in_a_transaction_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    services.park_leftovers()
+    owner = make_payee()
+    endpoint = make_endpoint(owner)
+    for _ in range(5):
+        tell(owner)
+    fan_out()
+    Endpoint.objects.filter(pk=endpoint.pk).update(status="disabled", reason="gone", due_at=None)
+    left: list[int] = []
+
+    def park(locked: Endpoint) -> int:
+        # What others see: the parts before this one are committed.
+        with ThreadPoolExecutor(1) as pool:
+            left.append(pool.submit(_pending_of, locked).result())
+        return parking.park(locked)
+
+    monkeypatch.setattr(parking, "CHUNK", 2)
+    monkeypatch.setattr(pruning, "CHUNK", 2)
+    monkeypatch.setattr(pruning, "park", park)
+    assert services.park_leftovers() == 5
+    assert left == [5, 3, 1]
+
+
+def _pending_of(endpoint: Endpoint) -> int:
+    try:
+        return Delivery.objects.filter(endpoint=endpoint, status="pending").count()
+    finally:
+        connections.close_all()
 
 
 def test_events_past_their_age_go_with_their_deliveries_and_tries(settings: Settings) -> None:
