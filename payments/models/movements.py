@@ -47,12 +47,21 @@ class PayoutStatus(models.TextChoices):
     CANCELED = "canceled"
 
 
+class Owed(models.TextChoices):
+    """Money that a provider's word brings and its wallet could not take yet: what an intent credits, or
+    what a refund or payout gives back."""
+
+    CREDIT = "credit"
+    RETURN = "return"
+
+
 class Movement(models.Model):
     """What intents, refunds and payouts have in common.
 
     ``provider_reference`` is the provider's id, empty until it has told one. ``next_attempt_at`` is
     when the relay hands the row to a worker next, null where nothing is due; ``attempts`` counts
     the looks at it since its last step, each next pause being longer. ``announced`` numbers its events.
+    ``owed`` is empty but while its wallet refuses what has come: until the next step.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -65,6 +74,7 @@ class Movement(models.Model):
     next_attempt_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
     announced = models.PositiveIntegerField(default=0)
+    owed = models.CharField(max_length=8, choices=Owed.choices, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     # Each has its own statuses.
     status: "models.CharField[str, str]"

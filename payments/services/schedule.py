@@ -39,7 +39,7 @@ _PAUSES: dict[type[Movement], dict[str, tuple[datetime.timedelta, datetime.timed
 
 def take_step(subject: Movement, status: str) -> None:
     """Set the status, and when it is looked at next. The caller holds the row's lock, and saves it."""
-    subject.status, subject.attempts = status, 0
+    subject.status, subject.attempts, subject.owed = status, 0, ""
     if waits_for_nothing(subject):
         subject.next_attempt_at = None
     else:
@@ -47,8 +47,8 @@ def take_step(subject: Movement, status: str) -> None:
 
 
 def waits_for_nothing(subject: Movement) -> bool:
-    """Its status expects no further word of its provider."""
-    return subject.status not in _PAUSES[type(subject)]
+    """Its status expects no further word of its provider, and nothing is owed."""
+    return not subject.owed and subject.status not in _PAUSES[type(subject)]
 
 
 def look_again(subject: Movement) -> None:
