@@ -105,6 +105,8 @@ def _apply_payment(
             _credit(intent, source_id)
         else:
             intent.failure_code = told.failure_code if becomes == IntentStatus.FAILED else ""
+            # Who pays again after a failure says so again: no worker confirms that.
+            intent.confirmed_at = None if becomes == IntentStatus.FAILED else intent.confirmed_at
             take_step(intent, becomes)
         if becomes == IntentStatus.FAILED:
             _announce_intent(intent, "payment_intent.failed")

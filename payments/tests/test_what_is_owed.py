@@ -1,4 +1,4 @@
-"""What a wallet could not take when its provider said so is owed until it can, whatever is told meanwhile."""
+"""What a wallet could not take when its provider said so is owed until it can."""
 
 import dataclasses
 import itertools
