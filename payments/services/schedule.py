@@ -58,7 +58,7 @@ def waits_for_nothing(subject: Movement) -> bool:
 
 
 def look_again(subject: Movement) -> None:
-    """Have it looked at after a pause that grows with the looks at it so far; what failed, not for ever."""
+    """Have it looked at after a pause that grows with the looks so far; what failed, not for ever."""
     if subject.status == IntentStatus.FAILED and subject.attempts >= _LOOKS_AT_FAILED:
         subject.next_attempt_at = None
         return
