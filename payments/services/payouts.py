@@ -130,6 +130,7 @@ def _begin(payout_id: uuid.UUID) -> object | None:
     with transaction.atomic(durable=True):
         payout = lock_payout(payout_id)
         if payout.status == PayoutStatus.PENDING:
+            get_provider(payout.provider)  # Switched off, it leaves the payout to be called off.
             take_step(payout, PayoutStatus.IN_TRANSIT)
             payout.save()
             return payout

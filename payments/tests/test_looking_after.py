@@ -195,13 +195,17 @@ def test_a_worker_that_died_between_claim_and_call_has_cost_a_pause(
 def test_a_provider_that_was_switched_off_is_waited_for(
     fake: FakeProvider, work: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    payout = make_payout(make_payer("100.00"))
+    user = make_payer("100.00")
+    payout, unwanted = make_payout(user), make_payout(user)
     with monkeypatch.context() as patched:
         patched.delitem(registry._registered, "fake")
-        assert str(payout.pk) in work()
+        assert {str(payout.pk), str(unwanted.pk)} <= set(work())
+        services.cancel_payout(user=user, payout_id=unwanted.pk)
+    payout.refresh_from_db()
+    assert (payout.status, payout.next_attempt_at is not None) == ("pending", True)
     hurry(payout)
     work()
-    assert payout.pk in fake.payouts
+    assert [payout.pk] == list(fake.payouts)
 
 
 def test_a_message_about_what_is_done_does_nothing(
