@@ -47,6 +47,9 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='payment_intents', to=settings.AUTH_USER_MODEL)),
                 ('wallet', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='payment_intents', to='wallet.wallet')),
             ],
+            options={
+                'permissions': [('ask_provider', 'Can have providers asked again')],
+            },
         ),
         migrations.CreateModel(
             name='Payout',

@@ -119,6 +119,7 @@ class PaymentIntent(Movement):
     client_address = models.GenericIPAddressField(null=True)
 
     class Meta:
+        permissions: ClassVar = [("ask_provider", "Can have providers asked again")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["user", "idempotency_key"], name="intent_key_is_unique_per_user"
@@ -253,3 +254,11 @@ class Payout(Movement):
 
     def __str__(self) -> str:
         return f"{self.status} {self.money} {self.currency} by {self.provider}"
+
+
+# What each is called in events, issues and the audit trail.
+SUBJECT_NAMES: dict[type[Movement], str] = {
+    PaymentIntent: "payment_intent",
+    Refund: "refund",
+    Payout: "payout",
+}

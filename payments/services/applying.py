@@ -23,7 +23,7 @@ from payments.models import (
     Refund,
     RefundStatus,
 )
-from payments.models.movements import Movement, Owed
+from payments.models.movements import SUBJECT_NAMES, Movement, Owed
 from payments.providers.base import (
     PayoutState,
     ProviderPayment,
@@ -293,7 +293,7 @@ def _flag(subject: Movement, kind: str, *, reference: str = "", **facts: Any) ->
     open_issue(
         kind=kind,
         provider=subject.provider,
-        subject_type=_NAMES[type(subject)],
+        subject_type=SUBJECT_NAMES[type(subject)],
         subject_id=subject.pk,
         reference=reference or subject.provider_reference,
         facts={
@@ -303,10 +303,3 @@ def _flag(subject: Movement, kind: str, *, reference: str = "", **facts: Any) ->
             **facts,
         },
     )
-
-
-_NAMES: dict[type[Movement], str] = {
-    PaymentIntent: "payment_intent",
-    Refund: "refund",
-    Payout: "payout",
-}

@@ -106,8 +106,8 @@ def test_a_return_of_a_payout_is_owed_until_its_wallet_takes_it(fake: FakeProvid
     assert PaymentIssue.objects.get(subject_id=payout.pk).kind == "return_refused"
     thaw(user)
     sweep(payout)
-    payout.refresh_from_db()
-    assert (payout.status, payout.owed, payout.next_attempt_at) == ("failed", "", None)
+    after = Payout.objects.get(pk=payout.pk)
+    assert (after.status, after.owed, after.next_attempt_at) == ("failed", "", None)
     assert money_of(user) == ("100.00", "0.00")
 
 
