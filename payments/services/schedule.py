@@ -35,7 +35,8 @@ _PAUSES: dict[type[Movement], dict[str, tuple[datetime.timedelta, datetime.timed
     },
     Refund: {RefundStatus.PENDING: (15 * _SECOND, _HOUR)},
     Payout: {
-        PayoutStatus.PENDING: (0 * _SECOND, _MINUTE),
+        # Its wallet is frozen: else it is sent at once.
+        PayoutStatus.PENDING: (_MINUTE, 10 * _MINUTE),
         PayoutStatus.IN_TRANSIT: (15 * _SECOND, _HOUR),
     },
 }

@@ -20,7 +20,7 @@ from transactions.models import Transaction
 from transactions.tests.factories import balance_of, make_payee, make_payer, wallet_of
 from transactions.tests.hold_factories import ask, hold_status, standing
 from users.models import User
-from wallet.services import freeze_wallet, open_wallet
+from wallet.services import freeze_wallet, open_wallet, unfreeze_wallet
 
 
 def sent(user: User, amount: str = "10.00") -> Payout:
@@ -133,6 +133,25 @@ def test_a_freeze_stops_new_payouts_and_not_what_was_paid(fake: FakeProvider) ->
     assert tell(fake, paid, PayoutState.PAID) is Applied.DONE
     assert tell(fake, failed, PayoutState.FAILED) is Applied.DONE
     assert money_of(user) == ("90.00", "0.00")
+
+
+def test_a_freeze_stops_what_was_not_sent_until_it_ends(fake: FakeProvider) -> None:
+    user = make_payer("100.00")
+    payout, unwanted = make_payout(user, "40.00"), make_payout(user, "10.00")
+    wallet_id = wallet_of(user).pk
+    freeze_wallet(wallet_id=wallet_id, acting_user=user, reason="test")
+    for _ in range(2):
+        services.check_payout(payout.pk)
+    services.check_payout(unwanted.pk)
+    after = reread(payout)
+    assert (after.status, after.attempts, fake.calls) == ("pending", 2, [])
+    assert after.next_attempt_at is not None
+    assert after.next_attempt_at > timezone.now()
+    assert services.cancel_payout(user=user, payout_id=unwanted.pk).status == "canceled"
+    unfreeze_wallet(wallet_id=wallet_id, acting_user=user, reason="test")
+    services.check_payout(payout.pk)
+    assert (reread(payout).status, reread(payout).attempts) == ("in_transit", 0)
+    assert list(fake.payouts) == [payout.pk]
 
 
 def test_refusals_come_in_the_order_of_the_contract(fake: FakeProvider) -> None:
