@@ -81,8 +81,13 @@ def cancel_payout(*, user: User, payout_id: uuid.UUID) -> Payout:
     if not Payout.objects.filter(pk=payout_id, user_id=user.pk).exists():
         raise NotFound
 
+    has_tried = False
+
     def work() -> Payout:
+        nonlocal has_tried
         payout = lock_payout(payout_id)
+        if has_tried and payout.status == PayoutStatus.CANCELED:
+            return payout  # By this very call: its commit landed, and the answer was lost.
         if payout.status != PayoutStatus.PENDING:
             raise InvalidPaymentState(
                 f"The payout is {payout.status}.", payment_status=payout.status
@@ -90,6 +95,7 @@ def cancel_payout(*, user: User, payout_id: uuid.UUID) -> Payout:
         ledger.release_withdrawal_within(payout.transaction_id)
         take_step(payout, PayoutStatus.CANCELED)
         payout.save()
+        has_tried = True
         return payout
 
     return exactly_once(work, keys=ledger.KEYS)

@@ -3,8 +3,10 @@
 import dataclasses
 import itertools
 import uuid
+from typing import Any
 
 import pytest
+from django.db import InterfaceError, transaction
 from django.utils import timezone
 
 from events.models import OutboxEvent
@@ -214,6 +216,29 @@ def test_a_payout_is_called_off_only_before_it_is_sent(fake: FakeProvider) -> No
     Payout.objects.filter(pk=waiting.pk).update(next_attempt_at=timezone.now())
     services.check_payout(waiting.pk)
     assert (reread(waiting).status, len(fake.payouts)) == ("canceled", 1)
+
+
+def test_calling_off_succeeds_also_where_the_answer_to_its_commit_is_lost(
+    fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = make_payer("100.00")
+    payout = make_payout(user, "40.00")
+    original = transaction.Atomic.__exit__
+    lost: list[transaction.Atomic] = []
+
+    def lose_the_first(atomic: transaction.Atomic, *raised: Any) -> None:
+        original(atomic, *raised)
+        if raised == (None, None, None) and getattr(atomic, "durable", False) and not lost:
+            lost.append(atomic)
+            raise InterfaceError("connection already closed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transaction.Atomic, "__exit__", lose_the_first)
+        called_off = services.cancel_payout(user=user, payout_id=payout.pk)
+    assert (len(lost), called_off.status, reread(payout).status) == (1, "canceled", "canceled")
+    assert money_of(user) == ("100.00", "0.00")
+    with pytest.raises(InvalidPaymentState):
+        services.cancel_payout(user=user, payout_id=payout.pk)
 
 
 @pytest.mark.parametrize("trouble", ["away", "mute"])
