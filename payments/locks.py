@@ -32,6 +32,11 @@ def lock_payout(payout_id: uuid.UUID) -> Payout:
     return Payout.objects.select_for_update(no_key=True).get(pk=payout_id)
 
 
+def lock_movement(model: type[M], subject_id: uuid.UUID) -> M | None:
+    """The row, locked until the transaction ends, where there is one."""
+    return model._default_manager.select_for_update(no_key=True).filter(pk=subject_id).first()
+
+
 def lock_due(model: type[M], subject_id: uuid.UUID) -> M | None:
     """The row, locked until the transaction ends, where anything of it is due still."""
     rows = model._default_manager.select_for_update(no_key=True)

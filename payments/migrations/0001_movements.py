@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                 ('next_attempt_at', models.DateTimeField(null=True)),
                 ('attempts', models.PositiveIntegerField(default=0)),
                 ('announced', models.PositiveIntegerField(default=0)),
+                ('owed', models.CharField(blank=True, choices=[('credit', 'Credit'), ('return', 'Return')], max_length=8)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('status', models.CharField(choices=[('requires_confirmation', 'Requires Confirmation'), ('processing', 'Processing'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('canceled', 'Canceled')], default='requires_confirmation', max_length=24)),
                 ('client_secret', models.CharField(blank=True, max_length=500)),
@@ -46,6 +47,9 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='payment_intents', to=settings.AUTH_USER_MODEL)),
                 ('wallet', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='payment_intents', to='wallet.wallet')),
             ],
+            options={
+                'permissions': [('ask_provider', 'Can have providers asked again')],
+            },
         ),
         migrations.CreateModel(
             name='Payout',
@@ -59,6 +63,7 @@ class Migration(migrations.Migration):
                 ('next_attempt_at', models.DateTimeField(null=True)),
                 ('attempts', models.PositiveIntegerField(default=0)),
                 ('announced', models.PositiveIntegerField(default=0)),
+                ('owed', models.CharField(blank=True, choices=[('credit', 'Credit'), ('return', 'Return')], max_length=8)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('destination', models.CharField(max_length=255)),
                 ('status', models.CharField(choices=[('pending', 'Pending'), ('in_transit', 'In Transit'), ('paid', 'Paid'), ('failed', 'Failed'), ('canceled', 'Canceled')], default='pending', max_length=16)),
@@ -80,6 +85,7 @@ class Migration(migrations.Migration):
                 ('next_attempt_at', models.DateTimeField(null=True)),
                 ('attempts', models.PositiveIntegerField(default=0)),
                 ('announced', models.PositiveIntegerField(default=0)),
+                ('owed', models.CharField(blank=True, choices=[('credit', 'Credit'), ('return', 'Return')], max_length=8)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('status', models.CharField(choices=[('pending', 'Pending'), ('succeeded', 'Succeeded'), ('failed', 'Failed')], default='pending', max_length=16)),
                 ('intent', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='refunds', to='payments.paymentintent')),

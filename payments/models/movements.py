@@ -47,12 +47,21 @@ class PayoutStatus(models.TextChoices):
     CANCELED = "canceled"
 
 
+class Owed(models.TextChoices):
+    """Money that a provider's word brings and its wallet could not take yet: what an intent credits, or
+    what a refund or payout gives back."""
+
+    CREDIT = "credit"
+    RETURN = "return"
+
+
 class Movement(models.Model):
     """What intents, refunds and payouts have in common.
 
     ``provider_reference`` is the provider's id, empty until it has told one. ``next_attempt_at`` is
     when the relay hands the row to a worker next, null where nothing is due; ``attempts`` counts
     the looks at it since its last step, each next pause being longer. ``announced`` numbers its events.
+    ``owed`` is empty but while its wallet refuses what has come: until the next step.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -65,6 +74,7 @@ class Movement(models.Model):
     next_attempt_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
     announced = models.PositiveIntegerField(default=0)
+    owed = models.CharField(max_length=8, choices=Owed.choices, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     # Each has its own statuses.
     status: "models.CharField[str, str]"
@@ -109,6 +119,7 @@ class PaymentIntent(Movement):
     client_address = models.GenericIPAddressField(null=True)
 
     class Meta:
+        permissions: ClassVar = [("ask_provider", "Can have providers asked again")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["user", "idempotency_key"], name="intent_key_is_unique_per_user"
@@ -243,3 +254,11 @@ class Payout(Movement):
 
     def __str__(self) -> str:
         return f"{self.status} {self.money} {self.currency} by {self.provider}"
+
+
+# What each is called in events, issues and the audit trail.
+SUBJECT_NAMES: dict[type[Movement], str] = {
+    PaymentIntent: "payment_intent",
+    Refund: "refund",
+    Payout: "payout",
+}

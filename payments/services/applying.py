@@ -23,7 +23,7 @@ from payments.models import (
     Refund,
     RefundStatus,
 )
-from payments.models.movements import Movement
+from payments.models.movements import SUBJECT_NAMES, Movement, Owed
 from payments.providers.base import (
     PayoutState,
     ProviderPayment,
@@ -34,7 +34,7 @@ from payments.selectors import describe_announced_intent, describe_payout
 from payments.services.accounts import cash_wallet_id
 from payments.services.issues import open_issue
 from payments.services.schedule import look_again, take_step, waits_for_nothing
-from payments.services.steps import INTENT, PAYOUT, REFUND, Verdict
+from payments.services.steps import INTENT, PAYOUT, REFUND, Machine, Verdict
 from transactions import services as ledger
 from transactions.declines import Decline
 from transactions.instructions import Request
@@ -98,13 +98,15 @@ def _apply_payment(
         look_again(intent)
     intent.client_secret = intent.client_secret or told.client_secret
     intent.checkout_url = intent.checkout_url or told.checkout_url
-    verdict = INTENT.judge(intent.status, told.state.value, fetched=fetched)
+    verdict = _judge(INTENT, intent, told.state.value, fetched=fetched)
     if verdict is Verdict.GO:
         becomes = IntentStatus(told.state.value)
         if becomes == IntentStatus.SUCCEEDED:
             _credit(intent, source_id)
         else:
             intent.failure_code = told.failure_code if becomes == IntentStatus.FAILED else ""
+            # Who pays again after a failure says so again: no worker confirms that.
+            intent.confirmed_at = None if becomes == IntentStatus.FAILED else intent.confirmed_at
             take_step(intent, becomes)
         if becomes == IntentStatus.FAILED:
             _announce_intent(intent, "payment_intent.failed")
@@ -127,10 +129,10 @@ def _credit(intent: PaymentIntent, source_id: uuid.UUID) -> None:
     try:
         outcome = ledger.deposit_within(instruction)
     except Decline as decline:
-        _flag(intent, "credit_refused", code=decline.code)
         if intent.status != IntentStatus.PROCESSING:
             take_step(intent, IntentStatus.PROCESSING)
         intent.failure_code = ""
+        _owe(intent, Owed.CREDIT, decline)
         return
     intent.transaction_id, intent.failure_code = outcome.transaction.id, ""
     take_step(intent, IntentStatus.SUCCEEDED)
@@ -158,7 +160,7 @@ def _apply_refund(
     if not _is_the_same(refund, told.reference, told.amount):
         return Applied.MISMATCH
     refund.provider_reference = refund.provider_reference or told.reference
-    verdict = REFUND.judge(refund.status, told.state.value, fetched=fetched)
+    verdict = _judge(REFUND, refund, told.state.value, fetched=fetched)
     if verdict is Verdict.GO:
         if told.state.value == RefundStatus.FAILED:
             _return_refund(intent, refund, told.failure_code)
@@ -172,8 +174,7 @@ def _return_refund(intent: PaymentIntent, refund: Refund, failure_code: str) -> 
     try:
         refund.return_transaction_id = ledger.return_within(refund.transaction_id).id
     except Decline as decline:
-        _flag(refund, "return_refused", code=decline.code)
-        look_again(refund)
+        _owe(refund, Owed.RETURN, decline)
         return
     refund.failure_code = failure_code
     take_step(refund, RefundStatus.FAILED)
@@ -193,7 +194,7 @@ def _apply_payout(payout_id: uuid.UUID, told: ProviderPayout, *, fetched: bool) 
     if told.state is PayoutState.CANCELED and payout.status != PayoutStatus.CANCELED:
         # Called off at the provider, not here: its owner did not ask for that.
         says, failure_code = PayoutState.FAILED.value, failure_code or "canceled"
-    verdict = PAYOUT.judge(payout.status, says, fetched=fetched)
+    verdict = _judge(PAYOUT, payout, says, fetched=fetched)
     if verdict is Verdict.GO and says == PayoutStatus.PAID:
         ledger.settle_withdrawal_within(payout.transaction_id)
         take_step(payout, PayoutStatus.PAID)
@@ -210,8 +211,7 @@ def _fail_payout(payout: Payout, failure_code: str) -> None:
         try:
             payout.return_transaction_id = ledger.return_within(payout.transaction_id).id
         except Decline as decline:
-            _flag(payout, "return_refused", code=decline.code)
-            look_again(payout)
+            _owe(payout, Owed.RETURN, decline)
             return
     else:
         ledger.release_withdrawal_within(payout.transaction_id)
@@ -260,6 +260,22 @@ def _is_the_same(subject: Movement, reference: str, amount: Money) -> bool:
     return True
 
 
+def _judge(machine: Machine, subject: Movement, told: str, *, fetched: bool) -> Verdict:
+    """What being told so means for it. While something is owed its status lags behind what was told,
+    so no event alone says anything of it."""
+    if subject.owed and not fetched:
+        return Verdict.DOUBT
+    return machine.judge(subject.status, told, fetched=fetched)
+
+
+def _owe(subject: Movement, owed: Owed, decline: Decline) -> None:
+    """The wallet may not take now what its provider's word brings: it is flagged, and tried again
+    until the wallet does or the provider says otherwise."""
+    _flag(subject, f"{owed}_refused", code=decline.code)
+    subject.owed = owed
+    look_again(subject)
+
+
 def _finish(verdict: Verdict, subject: Movement, told: str) -> Applied:
     if verdict is Verdict.STAY and waits_for_nothing(subject):
         subject.next_attempt_at = None
@@ -277,7 +293,7 @@ def _flag(subject: Movement, kind: str, *, reference: str = "", **facts: Any) ->
     open_issue(
         kind=kind,
         provider=subject.provider,
-        subject_type=_NAMES[type(subject)],
+        subject_type=SUBJECT_NAMES[type(subject)],
         subject_id=subject.pk,
         reference=reference or subject.provider_reference,
         facts={
@@ -287,10 +303,3 @@ def _flag(subject: Movement, kind: str, *, reference: str = "", **facts: Any) ->
             **facts,
         },
     )
-
-
-_NAMES: dict[type[Movement], str] = {
-    PaymentIntent: "payment_intent",
-    Refund: "refund",
-    Payout: "payout",
-}

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from events.services import record_audit
 from fintech_core.exceptions import DomainError, NotFound
-from payments.models import EventStatus, PaymentIssue, ProviderEvent
+from payments.models import EventStatus, PaymentIntent, PaymentIssue, ProviderEvent
 from payments.providers import base
 from payments.providers.records import from_json, own_id, to_json
 from payments.providers.registry import get_provider
@@ -105,7 +105,8 @@ def handle_event(event_id: uuid.UUID) -> None:
     if applied in {Applied.DONE, Applied.MISMATCH}:
         _finish(event, EventStatus.HANDLED)
     elif own_id(happened) is None and event.attempts >= ATTEMPTS_FOR_STRANGERS:
-        _finish(event, EventStatus.IGNORED)
+        is_of_ours = isinstance(happened, base.ProviderRefund) and _flag_refund(event, happened)
+        _finish(event, EventStatus.HANDLED if is_of_ours else EventStatus.IGNORED)
     else:
         _postpone(event, failure=applied.name.lower())
 
@@ -146,6 +147,30 @@ def _fetch(provider: str, told: base.ProviderObject) -> base.ProviderObject:
     if isinstance(told, base.ProviderRefund):
         return adapter.fetch_refund(told.reference)
     return adapter.fetch_payout(told.reference)
+
+
+def _flag_refund(event: ProviderEvent, told: base.ProviderRefund) -> bool:
+    """Flag a refund that nobody asked for here where it is of one of our payments; False where it is not.
+
+    It was made by hand at the provider: the money is gone there, and its wallet has it still.
+    """
+    payments = PaymentIntent.objects.filter(provider=event.provider)
+    intent = payments.filter(provider_reference=told.payment).first() if told.payment else None
+    if intent is None:
+        return False
+    open_issue(
+        kind="unknown_refund",
+        provider=event.provider,
+        subject_type="payment_intent",
+        subject_id=intent.pk,
+        reference=told.reference,
+        facts={
+            "told_amount": str(told.amount),
+            "told_currency": told.amount.currency,
+            "told_status": told.state.value,
+        },
+    )
+    return True
 
 
 def _word_for(error: Exception) -> str:

@@ -20,11 +20,12 @@ from payments.services.accounts import cash_wallet_id, wallet_for
 from payments.services.applying import Applied, apply_payout
 from payments.services.errors import InvalidPaymentState
 from payments.services.keys import require_key_of_no_intent, wallet_of_key
-from payments.services.schedule import begin_look, end_looks, take_step
+from payments.services.schedule import begin_look, end_looks, look_again, take_step
 from transactions import services as ledger
 from transactions.instructions import Outcome, Request
 from transactions.models import TransactionKind
 from users.models import User
+from wallet.models import WalletStatus
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +81,13 @@ def cancel_payout(*, user: User, payout_id: uuid.UUID) -> Payout:
     if not Payout.objects.filter(pk=payout_id, user_id=user.pk).exists():
         raise NotFound
 
+    has_tried = False
+
     def work() -> Payout:
+        nonlocal has_tried
         payout = lock_payout(payout_id)
+        if has_tried and payout.status == PayoutStatus.CANCELED:
+            return payout  # By this very call: its commit landed, and the answer was lost.
         if payout.status != PayoutStatus.PENDING:
             raise InvalidPaymentState(
                 f"The payout is {payout.status}.", payment_status=payout.status
@@ -89,6 +95,7 @@ def cancel_payout(*, user: User, payout_id: uuid.UUID) -> Payout:
         ledger.release_withdrawal_within(payout.transaction_id)
         take_step(payout, PayoutStatus.CANCELED)
         payout.save()
+        has_tried = True
         return payout
 
     return exactly_once(work, keys=ledger.KEYS)
@@ -126,10 +133,17 @@ def check_payout(payout_id: uuid.UUID) -> None:
 
 
 def _begin(payout_id: uuid.UUID) -> object | None:
-    """Claim a pending payout for sending, or a look at one that was sent."""
+    """Claim a pending payout for sending, or a look at one that was sent. None where there is nothing
+    to do now: a frozen wallet's money is not sent before it thaws."""
     with transaction.atomic(durable=True):
         payout = lock_payout(payout_id)
         if payout.status == PayoutStatus.PENDING:
+            get_provider(payout.provider)  # Switched off, it leaves the payout to be called off.
+            if payout.wallet.status == WalletStatus.FROZEN:
+                payout.attempts += 1
+                look_again(payout)
+                payout.save()
+                return None
             take_step(payout, PayoutStatus.IN_TRANSIT)
             payout.save()
             return payout

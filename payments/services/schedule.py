@@ -22,16 +22,21 @@ from payments.services.steps import growing_pause
 _SECOND, _MINUTE, _HOUR = (datetime.timedelta(seconds=n) for n in (1, 60, 3_600))
 # What nobody has paid after so long is left to its webhook, and to who asks.
 _GIVEN_UP = datetime.timedelta(days=30)
+# What failed is asked about so often, in about a week.
+_LOOKS_AT_FAILED = 19
 
 # By status: the first pause after a step, and the longest. What is not here waits for nothing.
 _PAUSES: dict[type[Movement], dict[str, tuple[datetime.timedelta, datetime.timedelta]]] = {
     PaymentIntent: {
         IntentStatus.REQUIRES_CONFIRMATION: (5 * _MINUTE, 12 * _HOUR),
         IntentStatus.PROCESSING: (15 * _SECOND, 30 * _MINUTE),
+        # Its payer may try another card.
+        IntentStatus.FAILED: (15 * _MINUTE, 12 * _HOUR),
     },
     Refund: {RefundStatus.PENDING: (15 * _SECOND, _HOUR)},
     Payout: {
-        PayoutStatus.PENDING: (0 * _SECOND, _MINUTE),
+        # Its wallet is frozen: else it is sent at once.
+        PayoutStatus.PENDING: (_MINUTE, 10 * _MINUTE),
         PayoutStatus.IN_TRANSIT: (15 * _SECOND, _HOUR),
     },
 }
@@ -39,7 +44,7 @@ _PAUSES: dict[type[Movement], dict[str, tuple[datetime.timedelta, datetime.timed
 
 def take_step(subject: Movement, status: str) -> None:
     """Set the status, and when it is looked at next. The caller holds the row's lock, and saves it."""
-    subject.status, subject.attempts = status, 0
+    subject.status, subject.attempts, subject.owed = status, 0, ""
     if waits_for_nothing(subject):
         subject.next_attempt_at = None
     else:
@@ -47,12 +52,17 @@ def take_step(subject: Movement, status: str) -> None:
 
 
 def waits_for_nothing(subject: Movement) -> bool:
-    """Its status expects no further word of its provider."""
-    return subject.status not in _PAUSES[type(subject)]
+    """Its status expects no further word of its provider, and nothing is owed."""
+    if subject.status == IntentStatus.FAILED and not subject.provider_reference:
+        return True  # Its provider has no payment that could still be paid.
+    return not subject.owed and subject.status not in _PAUSES[type(subject)]
 
 
 def look_again(subject: Movement) -> None:
-    """Have it looked at after a pause that grows with the looks at it so far."""
+    """Have it looked at after a pause that grows with the looks so far; what failed, not for ever."""
+    if subject.status == IntentStatus.FAILED and subject.attempts >= _LOOKS_AT_FAILED:
+        subject.next_attempt_at = None
+        return
     first, longest = _PAUSES[type(subject)].get(subject.status, (_MINUTE, _HOUR))
     pause = growing_pause(subject.attempts, first=first, longest=longest)
     subject.next_attempt_at = timezone.now() + pause

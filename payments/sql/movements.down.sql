@@ -1,3 +1,5 @@
+DROP TRIGGER hold_fits_its_payout ON wallet_hold;
+DROP FUNCTION hold_fits_its_payout();
 DROP FUNCTION payout_fits_its_hold(payments_payout);
 DROP TRIGGER intent_is_kept ON payments_paymentintent;
 DROP TRIGGER refunds_are_counted ON payments_paymentintent;

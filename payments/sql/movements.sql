@@ -59,10 +59,11 @@ BEGIN
     IF NEW.transaction_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM transactions_transaction t JOIN wallet_wallet c ON c.id = t.from_wallet_id
         WHERE t.id = NEW.transaction_id
+          AND t.initiated_by_id IS NULL AND t.idempotency_key = 'intent ' || NEW.id
           AND (t.kind, t.status, t.amount, t.currency, t.to_wallet_id, c.purpose)
             = ('deposit', 'posted', NEW.amount, NEW.currency, NEW.wallet_id, 'cash:' || NEW.provider)) THEN
         PERFORM ledger_refuse('intent_is_credited_exactly',
-            'what an intent brings is one deposit of its amount from its provider to its wallet');
+            'what an intent brings is its own deposit of its amount from its provider to its wallet');
     END IF;
     RETURN NEW;
 END $$;
@@ -189,6 +190,21 @@ $$;
 CREATE TRIGGER payout_is_kept BEFORE INSERT OR UPDATE ON payments_payout
     FOR EACH ROW EXECUTE FUNCTION payout_is_kept();
 
+-- At the commit: what ends the hold of a payout ends the payout.
+CREATE FUNCTION hold_fits_its_payout() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM payments_payout p
+               WHERE p.transaction_id = NEW.id AND NOT payout_fits_its_hold(p)) THEN
+        PERFORM ledger_refuse('payout_fits_its_hold',
+            'the hold of a payout ends with the payout');
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER hold_fits_its_payout AFTER UPDATE ON wallet_hold
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION hold_fits_its_payout();
+
 CREATE FUNCTION movements_are_kept() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
@@ -212,3 +228,4 @@ ALTER TABLE payments_refund ENABLE ALWAYS TRIGGER refunds_are_counted;
 ALTER TABLE payments_refund ENABLE ALWAYS TRIGGER movements_are_kept;
 ALTER TABLE payments_payout ENABLE ALWAYS TRIGGER payout_is_kept;
 ALTER TABLE payments_payout ENABLE ALWAYS TRIGGER movements_are_kept;
+ALTER TABLE wallet_hold ENABLE ALWAYS TRIGGER hold_fits_its_payout;

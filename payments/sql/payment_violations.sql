@@ -8,9 +8,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp SET jit = off 
     LEFT JOIN wallet_wallet c ON c.id = t.from_wallet_id
     WHERE (i.status = 'succeeded') <> (i.transaction_id IS NOT NULL)
        OR (i.transaction_id IS NOT NULL
-           AND (t.kind, t.status, t.amount, t.currency::text, t.to_wallet_id, c.purpose)
+           AND (t.kind, t.status, t.amount, t.currency::text, t.to_wallet_id, c.purpose,
+                t.idempotency_key, t.initiated_by_id)
                IS DISTINCT FROM ('deposit', 'posted', i.amount, i.currency::text, i.wallet_id,
-                                 'cash:' || i.provider))
+                                 'cash:' || i.provider, 'intent ' || i.id, NULL::uuid))
     UNION ALL
     SELECT 'I12 deposit belongs to its intent alone', t.id::text
     FROM transactions_transaction t

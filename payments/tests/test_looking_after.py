@@ -17,12 +17,14 @@ from payments.providers import registry
 from payments.providers.base import PaymentState, PayoutState, RefundState
 from payments.tests.fakes import (
     FakeProvider,
+    asking,
     dollars,
     make_intent,
     make_paid_intent,
     make_payout,
     make_refund,
     reread,
+    tell,
 )
 from payments.tests.test_payouts import money_of
 from transactions.tests.factories import balance_of, make_payee, make_payer
@@ -129,6 +131,48 @@ def test_an_intent_that_its_payer_pays_at_the_checkout_is_noticed(
     assert balance_of(User.objects.get(pk=intent.user_id)) == "25.00"
 
 
+def test_an_intent_that_failed_and_is_paid_after_all_is_noticed(
+    fake: FakeProvider, work: Callable[[], list[str]]
+) -> None:
+    intent = make_intent()
+    user = User.objects.get(pk=intent.user_id)
+    services.confirm_intent(user=user, intent_id=intent.pk)
+    tell(fake, intent, PaymentState.FAILED)
+    due = reread(intent).next_attempt_at
+    assert due is not None
+    assert due - timezone.now() > datetime.timedelta(minutes=14)
+    # Another card is tried: that is the payer's to confirm.
+    fake.become(fake.payment_of(intent), PaymentState.REQUIRES_CONFIRMATION)
+    calls = fake.calls.count("confirm")
+    hurry(intent)
+    work()
+    assert (reread(intent).status, fake.calls.count("confirm")) == ("failed", calls)
+    fake.become(fake.payment_of(intent), PaymentState.SUCCEEDED)
+    hurry(intent)
+    work()
+    assert (reread(intent).status, balance_of(user)) == ("succeeded", "25.00")
+
+
+def test_an_intent_that_failed_is_not_asked_about_for_ever(
+    fake: FakeProvider, work: Callable[[], list[str]]
+) -> None:
+    intent, looks, waited = make_intent(), 0, datetime.timedelta()
+    tell(fake, intent, PaymentState.PROCESSING)
+    tell(fake, intent, PaymentState.FAILED)
+    while (due := reread(intent).next_attempt_at) is not None:
+        waited += due - timezone.now()
+        hurry(intent)
+        assert str(intent.pk) in work()
+        looks += 1
+    assert looks < 25
+    assert datetime.timedelta(days=6) < waited < datetime.timedelta(days=8)
+    fake.refusal = "declined"
+    user = make_payee()
+    refused = services.create_intent(user=user, amount="1.00", request=asking(user))
+    assert refused.intent is not None
+    assert (refused.intent.status, refused.intent.next_attempt_at) == ("failed", None)
+
+
 def test_a_worker_that_died_between_claim_and_call_has_cost_a_pause(
     fake: FakeProvider, work: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,13 +195,17 @@ def test_a_worker_that_died_between_claim_and_call_has_cost_a_pause(
 def test_a_provider_that_was_switched_off_is_waited_for(
     fake: FakeProvider, work: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    payout = make_payout(make_payer("100.00"))
+    user = make_payer("100.00")
+    payout, unwanted = make_payout(user), make_payout(user)
     with monkeypatch.context() as patched:
         patched.delitem(registry._registered, "fake")
-        assert str(payout.pk) in work()
+        assert {str(payout.pk), str(unwanted.pk)} <= set(work())
+        services.cancel_payout(user=user, payout_id=unwanted.pk)
+    payout.refresh_from_db()
+    assert (payout.status, payout.next_attempt_at is not None) == ("pending", True)
     hurry(payout)
     work()
-    assert payout.pk in fake.payouts
+    assert [payout.pk] == list(fake.payouts)
 
 
 def test_a_message_about_what_is_done_does_nothing(

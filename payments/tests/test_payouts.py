@@ -3,8 +3,10 @@
 import dataclasses
 import itertools
 import uuid
+from typing import Any
 
 import pytest
+from django.db import InterfaceError, transaction
 from django.utils import timezone
 
 from events.models import OutboxEvent
@@ -20,7 +22,7 @@ from transactions.models import Transaction
 from transactions.tests.factories import balance_of, make_payee, make_payer, wallet_of
 from transactions.tests.hold_factories import ask, hold_status, standing
 from users.models import User
-from wallet.services import freeze_wallet, open_wallet
+from wallet.services import freeze_wallet, open_wallet, unfreeze_wallet
 
 
 def sent(user: User, amount: str = "10.00") -> Payout:
@@ -135,6 +137,25 @@ def test_a_freeze_stops_new_payouts_and_not_what_was_paid(fake: FakeProvider) ->
     assert money_of(user) == ("90.00", "0.00")
 
 
+def test_a_freeze_stops_what_was_not_sent_until_it_ends(fake: FakeProvider) -> None:
+    user = make_payer("100.00")
+    payout, unwanted = make_payout(user, "40.00"), make_payout(user, "10.00")
+    wallet_id = wallet_of(user).pk
+    freeze_wallet(wallet_id=wallet_id, acting_user=user, reason="test")
+    for _ in range(2):
+        services.check_payout(payout.pk)
+    services.check_payout(unwanted.pk)
+    after = reread(payout)
+    assert (after.status, after.attempts, fake.calls) == ("pending", 2, [])
+    assert after.next_attempt_at is not None
+    assert after.next_attempt_at > timezone.now()
+    assert services.cancel_payout(user=user, payout_id=unwanted.pk).status == "canceled"
+    unfreeze_wallet(wallet_id=wallet_id, acting_user=user, reason="test")
+    services.check_payout(payout.pk)
+    assert (reread(payout).status, reread(payout).attempts) == ("in_transit", 0)
+    assert list(fake.payouts) == [payout.pk]
+
+
 def test_refusals_come_in_the_order_of_the_contract(fake: FakeProvider) -> None:
     nobody, small, poor = make_payee(tier=0), make_payer("900.00", tier=1), make_payer("5.00")
     with pytest.raises(declines.KycRequired):
@@ -195,6 +216,29 @@ def test_a_payout_is_called_off_only_before_it_is_sent(fake: FakeProvider) -> No
     Payout.objects.filter(pk=waiting.pk).update(next_attempt_at=timezone.now())
     services.check_payout(waiting.pk)
     assert (reread(waiting).status, len(fake.payouts)) == ("canceled", 1)
+
+
+def test_calling_off_succeeds_also_where_the_answer_to_its_commit_is_lost(
+    fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = make_payer("100.00")
+    payout = make_payout(user, "40.00")
+    original = transaction.Atomic.__exit__
+    lost: list[transaction.Atomic] = []
+
+    def lose_the_first(atomic: transaction.Atomic, *raised: Any) -> None:
+        original(atomic, *raised)
+        if raised == (None, None, None) and getattr(atomic, "durable", False) and not lost:
+            lost.append(atomic)
+            raise InterfaceError("connection already closed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transaction.Atomic, "__exit__", lose_the_first)
+        called_off = services.cancel_payout(user=user, payout_id=payout.pk)
+    assert (len(lost), called_off.status, reread(payout).status) == (1, "canceled", "canceled")
+    assert money_of(user) == ("100.00", "0.00")
+    with pytest.raises(InvalidPaymentState):
+        services.cancel_payout(user=user, payout_id=payout.pk)
 
 
 @pytest.mark.parametrize("trouble", ["away", "mute"])

@@ -5,13 +5,16 @@ import uuid
 from decimal import Decimal
 
 import pytest
+from django.utils import timezone
 
 from events.models import AuditRecord
 from fintech_core.exceptions import NotFound
 from payments import services
-from payments.models import PaymentIntent, PaymentIssue, Refund
+from payments.models import PaymentIntent, PaymentIssue, ProviderEvent, Refund
+from payments.providers import base
 from payments.providers.base import ProviderUnavailable, RefundState
 from payments.services import Applied, InvalidPaymentState
+from payments.services.events import ATTEMPTS_FOR_STRANGERS, handle_event, receive_event
 from payments.tests.fakes import (
     FakeProvider,
     asking,
@@ -219,3 +222,31 @@ def test_what_is_not_ours_is_unknown(fake: FakeProvider) -> None:
         fake.refunds[refund.pk], refund_id=uuid.uuid4(), reference="ref_other"
     )
     assert services.apply_refund("fake", told, fetched=True) is Applied.UNKNOWN
+
+
+@pytest.mark.parametrize("is_of_ours", [True, False])
+def test_a_refund_that_was_made_at_the_provider_is_flagged(
+    fake: FakeProvider, *, is_of_ours: bool
+) -> None:
+    intent = make_paid_intent(fake)
+    reference = f"ref_by_hand_{uuid.uuid4().hex}"
+    happened = base.ProviderRefund(
+        reference=reference,
+        refund_id=None,
+        payment=intent.provider_reference if is_of_ours else "pay_of_another_shop",
+        state=RefundState.SUCCEEDED,
+        amount=intent.money,
+    )
+    told = base.ProviderEvent(
+        event_id=uuid.uuid4().hex, type="refund", created_at=timezone.now(), happened=happened
+    )
+    receive_event(provider="fake", told=told, body=b"{}")
+    rows = ProviderEvent.objects.filter(event_id=told.event_id)
+    for _ in range(ATTEMPTS_FOR_STRANGERS):
+        rows.update(paused_until=timezone.now(), next_attempt_at=timezone.now())
+        handle_event(rows.get().pk)
+    assert rows.get().status == ("handled" if is_of_ours else "ignored")
+    issues = PaymentIssue.objects.filter(reference=reference)
+    expected = [("unknown_refund", intent.pk)] if is_of_ours else []
+    assert list(issues.values_list("kind", "subject_id")) == expected
+    assert balance_of(owner_of(intent)) == "25.00"

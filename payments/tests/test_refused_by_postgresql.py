@@ -1,5 +1,6 @@
 """What PostgreSQL refuses of intents, refunds and payouts, whoever asks."""
 
+import dataclasses
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from fintech_core.sqlstates import constraint_of
 from payments.models import IntentStatus, PaymentIntent, PayoutStatus, Refund, RefundStatus
 from payments.providers.base import PayoutState
 from payments.selectors import list_payment_violations
-from payments.services import check_payout
+from payments.services import apply_payout, cancel_payout, check_payout, record_deposit
 from payments.services.steps import INTENT, PAYOUT, REFUND, Machine, Verdict
 from payments.tests.fakes import (
     FakeProvider,
@@ -21,7 +22,10 @@ from payments.tests.fakes import (
     make_payout,
     make_refund,
 )
+from payments.tests.test_payouts import money_of
+from transactions import services as ledger
 from transactions.tests.factories import make_payee, make_payer
+from users.models import User
 
 
 def refused(statement: str, *values: Any) -> str | None:
@@ -68,9 +72,35 @@ def test_an_intent_does_not_succeed_without_its_deposit(fake: FakeProvider) -> N
     with_anothers = f"{succeed}, transaction_id = %s WHERE id = %s"
     assert refused(with_anothers, other.transaction_id, intent.pk) == "intent_is_credited_exactly"
     same_wallet = make_intent(other.user)
-    assert "payments_paymentintent_transaction_id_key" in str(
-        refused(with_anothers, other.transaction_id, same_wallet.pk)
+    assert (
+        refused(with_anothers, other.transaction_id, same_wallet.pk) == "intent_is_credited_exactly"
     )
+
+
+def test_no_other_deposit_of_the_same_amount_makes_an_intent_succeed(fake: FakeProvider) -> None:
+    intent = make_intent()
+    user = User.objects.get(pk=intent.user_id)
+    other = record_deposit(
+        provider="fake", user=user, amount=intent.money, reference=uuid.uuid4().hex
+    )
+    succeed = f"{INTENTS} status = 'succeeded', transaction_id = %s WHERE id = %s"
+    assert refused(succeed, other.id, intent.pk) == "intent_is_credited_exactly"
+
+
+def test_the_hold_of_a_payout_ends_with_the_payout_alone(fake: FakeProvider) -> None:
+    user = make_payer("100.00")
+    waiting, on_its_way = make_payout(user, "10.00"), make_payout(user, "20.00")
+    check_payout(on_its_way.pk)
+    for payout in (waiting, on_its_way):
+        for end in (ledger.release_withdrawal_within, ledger.settle_withdrawal_within):
+            with pytest.raises(IntegrityError) as raised, transaction.atomic():
+                end(payout.transaction_id)
+            assert constraint_of(raised.value) == "payout_fits_its_hold"
+    assert money_of(user) == ("100.00", "30.00")
+    tell_of = dataclasses.replace(fake.payouts[on_its_way.pk], state=PayoutState.PAID)
+    apply_payout("fake", tell_of, fetched=True)
+    cancel_payout(user=user, payout_id=waiting.pk)
+    assert money_of(user) == ("80.00", "0.00")
 
 
 def test_an_intent_that_was_credited_keeps_its_deposit(fake: FakeProvider) -> None:

@@ -15,10 +15,10 @@ LOADED = {
     ),
     "events/sql/outbox.sql": "035555c908875745f8d287c0250d3bf6cbd87527f9b3a423580d84db79adc3ae",
     "payments/sql/movements.sql": (
-        "aa32dc68c9a45845a5c50d5e53185a3a57dab9c2f80d9d1e6abe27fd16fb0e35"
+        "0b48a7c45c93af982086573034d8b5b7e13ec3c27a5035fe61ecf7da906cc04f"
     ),
     "payments/sql/payment_violations.sql": (
-        "5bfa0a7ca4f0fc3bf137ff2129a0451de4ab358c6cf0dc6a4f87d0d8655490f4"
+        "4a912fc7cde95ffe7604d8a10026879943036f2b0bed75461a19e9fc5853f46a"
     ),
     "transactions/sql/announced.sql": "396d58984f843ce73ac2f3b1ef69708e673d41dd4942784291ee142529a02acb",
     "payments/sql/reconciliation.sql": (
