@@ -11,11 +11,13 @@ from celery.schedules import crontab
 from kombu import Exchange, Queue
 
 # ``money`` waits for PostgreSQL and providers only; a receiver of webhooks that hangs delays nobody but
-# others that are in trouble, on ``webhooks_slow``.
+# others that are in trouble, on ``webhooks_slow``. A provider that hangs delays looks at what was sent
+# before (``looks``), not what is to be sent or was told.
+LOOKS = "looks"
 UPKEEP = "upkeep"
 # What may run for hours, and is acknowledged before it runs: apart, or holds would not expire meanwhile.
 LONG = "long"
-QUEUES = ("money", "webhooks", "webhooks_slow", UPKEEP, LONG)
+QUEUES = ("money", LOOKS, "webhooks", "webhooks_slow", UPKEEP, LONG)
 
 TASK_QUEUES = tuple(Queue(name, Exchange(name), routing_key=name) for name in QUEUES)
 TASK_ROUTES: dict[str, dict[str, str]] = {

@@ -25,7 +25,8 @@ def background(folder: DataFolder, environment: Mapping[str, str]) -> list[Servi
     """Everything that works without being asked over HTTP, the most urgent first.
 
     Receivers of webhooks have workers of their own, whose threads mostly wait, and those in trouble
-    another: none of them delays money, or each other. Nor does what may take hours, in another yet.
+    another: none of them delays money, or each other. Nor do looks at providers, which may hang, and what
+    may take hours, on threads of another yet.
     """
     money = environment.get("CELERY_QUEUES", "").strip() or "money,upkeep"
     processes = environment.get("CELERY_CONCURRENCY", "").strip() or "2"
@@ -34,7 +35,7 @@ def background(folder: DataFolder, environment: Mapping[str, str]) -> list[Servi
         relay(folder, environment),
         worker(folder, environment, "webhooks", "webhooks", "-P", "threads", "-c", "16"),
         worker(folder, environment, "webhooks-slow", "webhooks_slow", "-P", "threads", "-c", "8"),
-        worker(folder, environment, "long", "long", "-P", "threads", "-c", "2"),
+        worker(folder, environment, "looks", "looks,long", "-P", "threads", "-c", "8"),
         beat(folder, environment),
     ]
 

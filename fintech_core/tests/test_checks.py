@@ -104,7 +104,7 @@ def test_a_task_that_is_acknowledged_early_is_long(monkeypatch: pytest.MonkeyPat
 
 
 def test_no_worker_of_ours_mixes_what_is_long_with_what_is_urgent(tmp_path: Path) -> None:
-    started = [service.command for service in background(DataFolder(tmp_path), {})]
+    started = [[*map(str, one.command)] for one in background(DataFolder(tmp_path), {})]
     read = [command[command.index("-Q") + 1].split(",") for command in started if "-Q" in command]
     assert sorted(queue for some in read for queue in some) == sorted(queues.QUEUES)
     [long] = [some for some in read if "long" in some]
