@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 from fintech_core.embedded.folders import DataFolder
 from fintech_core.embedded.identity import MARKER
@@ -17,6 +18,7 @@ def web_server(folder: DataFolder, environment: Mapping[str, str], port: int) ->
     command += ["--interface", "rsgi", "--host", HOST, "--port", str(port), "--no-ws"]
     command += ["--http", "1", "--http1-header-read-timeout", "10000", "--backpressure", "1024"]
     command += ["--workers", environment.get("WEB_WORKERS") or "2", "--workers-kill-timeout", "3"]
+    command += ["--loop", "uvloop" if find_spec("uvloop") else "asyncio"]
     command += ["--respawn-failed-workers", "--respawn-interval", "0.5", "--log-level", "warning"]
     return _service(folder, environment, "Web server", "web", command)
 
