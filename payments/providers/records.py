@@ -1,7 +1,7 @@
 """What a provider told, as JSON, so that it can be kept until it is acted on.
 
-That is ``ProviderEvent.happened``. The body beside it is kept as it was signed, with all that its provider
-put in: Stripe's events of payments hold the ``client_secret``.
+That is ``ProviderEvent.happened``. The body beside it is kept as it was signed, with all that its
+provider put in: Stripe's events of payments hold the ``client_secret``.
 """
 
 import uuid
