@@ -10,7 +10,7 @@ delay nothing else. A message says how often its row was looked at, so of severa
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from events.relay import hand_over_due
 from fintech_core.queues import LOOKS
@@ -35,8 +35,9 @@ def hand_over_payouts() -> int:
 def hand_over_refunds() -> int:
     """Refunds that are to be sent, or asked about."""
     rows = Refund.objects.filter(next_attempt_at__isnull=False)
-    return _hand_over(rows.filter(attempts=0), "payments.check_refund") + _hand_over(
-        rows.filter(attempts__gt=0), "payments.check_refund", queue=LOOKS
+    is_unsent = Q(attempts=0, provider_reference="")
+    return _hand_over(rows.filter(is_unsent), "payments.check_refund") + _hand_over(
+        rows.exclude(is_unsent), "payments.check_refund", queue=LOOKS
     )
 
 

@@ -45,7 +45,7 @@ def check_payout_task(payout_id: str, attempts: int | None = None) -> None:
 
 
 def _check(
-    check: Callable[[uuid.UUID], None],
+    check: Callable[[uuid.UUID, int | None], None],
     model: type[Movement],
     subject_id: str,
     attempts: int | None,
@@ -60,7 +60,7 @@ def _check(
         return
     began = time.monotonic()
     try:
-        check(uuid.UUID(subject_id))
+        check(uuid.UUID(subject_id), attempts)
     except DomainError as error:
         logger.warning(
             "provider_not_asked",

@@ -27,6 +27,7 @@ from payments.tests.fakes import (
 from payments.tests.test_payouts import money_of
 from transactions.tests.factories import balance_of, make_payee, make_payer
 from users.models import User
+from users.tests.factories import at_once
 
 TASKS = {
     task.name: task
@@ -244,6 +245,17 @@ def test_however_long_messages_wait_a_row_is_looked_at_once(
         message.work()
     assert len(fake.calls) == calls + 1
     assert reread(intent).attempts == 1
+
+
+def test_of_messages_that_come_at_once_one_is_acted_on(
+    fake: FakeProvider, relay: Callable[[], list[Message]]
+) -> None:
+    intent = make_intent()
+    hurry(intent)
+    [message] = relay()
+    calls = len(fake.calls)
+    at_once(8, lambda _: message.work())
+    assert len(fake.calls) == calls + 1
 
 
 @pytest.fixture
