@@ -26,7 +26,7 @@ check: ## Run lints, types, layers, migrations and deployment checks, as CI does
 test-mutants: ## Put known faults into a copy of the code and see each caught (ARGS="m1 m16")
 	@$(PYTHON) dev.py with-servers --temporary -- .venv/bin/python -m tests.mutants $(ARGS)
 
-bench: ## Measure transfers beside bare PostgreSQL and others (ARGS="--quick" takes four minutes)
+bench: ## Measure transfers and webhooks beside bare PostgreSQL and others (ARGS="--quick" takes five minutes)
 	@$(PYTHON) dev.py with-servers --temporary -- .venv/bin/python -m benchmarks $(ARGS)
 
 bench-growth: ## Measure an empty ledger beside one of ARGS="--entries 10000000"

@@ -20,11 +20,13 @@ from benchmarks.candidates.service import (
     is_service,
     is_single,
 )
+from benchmarks.candidates.webhooks import BURST, RECEIVERS, STEADY, Delivery, Intake
 from benchmarks.database import Server
+from benchmarks.mail import AGAIN, NEW
 from benchmarks.orders import LoadFailed
 from benchmarks.report import Report
 from benchmarks.turns import Turn, summarize
-from benchmarks.workload import RUNGS, Case
+from benchmarks.workload import DELIVERY, INTAKE, RUNGS, Case
 
 CALLERS = (1, 8, 32, 128)
 # How many of the largest numbers of callers meet the rungs with contention.
@@ -34,7 +36,10 @@ BATCH_CALLERS = 2
 CONNECTIONS = 32
 BATCH_CONNECTIONS = 8
 C = TypeVar("C", bound=Called)
-NAMES = ("l0", "l0x100", "ours", "naive", "hordak", "pgledger", "bare", "http")
+NAMES = (
+    *("l0", "l0x100", "ours", "naive", "hordak", "pgledger", "bare", "http"),
+    *("intake", "delivery"),
+)
 
 
 def main() -> int:
@@ -123,6 +128,8 @@ def _choose(options: argparse.Namespace, server: Server) -> list[Candidate]:
         "pgledger": [pgledger],
         "bare": [Bare(server, accounts)],
         "http": [OursHttp(ours, server=server, accounts=accounts)],
+        "intake": [Intake(server)],
+        "delivery": [Delivery(server)],
     }
     return [each for name in NAMES if name in options.candidates for each in found[name]]
 
@@ -144,7 +151,7 @@ def _prepare(candidates: Sequence[Candidate], report: Report) -> list[Candidate]
 
 
 def _plan(options: argparse.Namespace) -> list[Case]:
-    """All callers on the first rung, the largest crowds on each, then batches and HTTP."""
+    """All callers on the first rung, the largest crowds on each, then batches, HTTP and webhooks."""
     calm, *contended = options.ladder
     cases = [Case("service", calm, callers) for callers in options.callers]
     cases += [
@@ -155,6 +162,9 @@ def _plan(options: argparse.Namespace) -> list[Case]:
     cases += [Case("service", calm, BATCH_CALLERS, size) for size in BATCHES]
     cases.append(Case("HTTP", calm, CONNECTIONS))
     cases.append(Case("HTTP", calm, BATCH_CONNECTIONS, BATCH))
+    cases += [Case(INTAKE, rung, CONNECTIONS) for rung in (NEW, AGAIN)]
+    cases.append(Case(DELIVERY, STEADY, RECEIVERS))
+    cases += [Case(DELIVERY, BURST, receivers) for receivers in (1, RECEIVERS)]
     return cases
 
 

@@ -16,21 +16,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.mail import Mail
 from benchmarks.orders import obey
 from benchmarks.workload import draw
 
 WAIT = 30.0
+# The next request of a connection; and how many transfers or events its answer says were taken, with a
+# word for each that was not.
+Asking = Callable[[int], bytes]
+Judging = Callable[[int, int, bytes], tuple[int, list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to ask for what: ``speaks`` is ``ours`` or ``bare``; a token and a name for each account."""
+    """Whom to ask for what: ``speaks`` is ``ours`` or ``bare``, with a token and a name for each account;
+    or ``events``, with the secret that signs them."""
 
     speaks: str
     port: int
     path: str
     tokens: list[str]
     names: list[str]
+    secret: str = ""
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class Load:
 
     def __init__(self) -> None:
         self._target: Target | None = None
+        self._accepted: set[str] = set()
 
     def aim(self, **facts: Any) -> None:
         self._target = Target(**facts)
@@ -58,6 +66,11 @@ class Load:
         """Ask on every connection, one request after the other, for so many seconds."""
         assert self._target is not None
         target, chance = self._target, random.Random(os.urandom(8))
+        if target.speaks == "events":
+            mail = Mail(port=target.port, path=target.path, secret=target.secret, rung=rung)
+            answer = _load(target, connections, seconds, mail.request, mail.judge)
+            self._accepted |= mail.accepted
+            return answer
 
         def request(number: int) -> bytes:
             return _request(
@@ -69,28 +82,42 @@ class Load:
                 chance,
             )
 
-        talks = [
-            Talk(number, socket.create_connection(("127.0.0.1", target.port), timeout=WAIT))
-            for number in range(connections)
-        ]
-        warmed, warming = _drive(talks, request, size, 0.0)
-        cpu, start = time.process_time(), time.monotonic()
-        posted, problems = _drive(talks, request, size, seconds)
-        elapsed = time.monotonic() - start
-        for talk in talks:
-            talk.socket.close()
-        return {
-            "posted": sum(count for count, _ in posted),
-            "made": sum(count for count, _ in warmed + posted),
-            "seconds": elapsed,
-            "latencies": [ms for _, ms in posted],
-            "problems": problems + warming,
-            "cpu": (time.process_time() - cpu) / elapsed,
-        }
+        def judge(_: int, status: int, body: bytes) -> tuple[int, list[str]]:
+            return _judge(status, body, size)
+
+        return _load(target, connections, seconds, request, judge)
+
+    def accepted(self) -> list[str]:
+        """The ids of all events that were accepted so far."""
+        return sorted(self._accepted)
+
+
+def _load(
+    target: Target, connections: int, seconds: float, request: Asking, judge: Judging
+) -> dict[str, Any]:
+    """All connections for so many seconds, after one request each that is not measured."""
+    talks = [
+        Talk(number, socket.create_connection(("127.0.0.1", target.port), timeout=WAIT))
+        for number in range(connections)
+    ]
+    warmed, warming = _drive(talks, request, judge, 0.0)
+    cpu, start = time.process_time(), time.monotonic()
+    posted, problems = _drive(talks, request, judge, seconds)
+    elapsed = time.monotonic() - start
+    for talk in talks:
+        talk.socket.close()
+    return {
+        "posted": sum(count for count, _ in posted),
+        "made": sum(count for count, _ in warmed + posted),
+        "seconds": elapsed,
+        "latencies": [ms for _, ms in posted],
+        "problems": problems + warming,
+        "cpu": (time.process_time() - cpu) / elapsed,
+    }
 
 
 def _drive(
-    talks: list[Talk], request: Callable[[int], bytes], size: int, seconds: float
+    talks: list[Talk], request: Asking, judge: Judging, seconds: float
 ) -> tuple[list[tuple[int, float]], Counter[str]]:
     """(posted transfers, ms) of each request, and what went wrong; one request each at least."""
     done: list[tuple[int, float]] = []
@@ -111,7 +138,7 @@ def _drive(
                 if answer is None:
                     continue
                 now = time.monotonic()
-                posted, words = _judge(*answer, size)
+                posted, words = judge(talk.number, *answer)
                 problems.update(words)
                 done.append((posted, (now - talk.began) * 1000))
                 if now < until and answer[0] != 0:
@@ -121,7 +148,7 @@ def _drive(
     return done, problems
 
 
-def _ask(talk: Talk, request: Callable[[int], bytes]) -> None:
+def _ask(talk: Talk, request: Asking) -> None:
     talk.received.clear()
     message = request(talk.number)
     talk.began = time.monotonic()
@@ -188,7 +215,7 @@ def _body(target: Target, recipient: int, chance: random.Random) -> dict[str, An
 def main() -> None:
     """Obey the runner's orders."""
     load = Load()
-    obey({"aim": load.aim, "run": load.run})
+    obey({"aim": load.aim, "run": load.run, "accepted": load.accepted})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.turns import Result
-from benchmarks.workload import Case
+from benchmarks.workload import DELIVERY, INTAKE, Case
 
 STORED_BYTES = 1_200
 # Latencies of one caller scatter by this much on a quiet machine.
@@ -60,11 +60,24 @@ class Figures:
         return max(fitting, key=lambda result: result.rate, default=None)
 
     def floor(self, case: Case) -> Result | None:
-        """What a case is compared with: L0 on the same rung, or the bare program."""
+        """What a case is compared with: L0 on the same rung, or the bare program; what is taken in by
+        webhook with a single transfer over HTTP, best the bare program's."""
+        if case.level == DELIVERY:
+            return None
+        if case.level == INTAKE:
+            return self._single("bare HTTP") or self._single("ours HTTP")
         if case.level == "HTTP":
             return self._results.get(("bare HTTP", case))
         same = self._results.get(("L0", Case("service", case.rung, case.callers)))
         return same or self.at("L0", rung=case.rung)
+
+    def _single(self, candidate: str) -> Result | None:
+        fitting = (
+            result
+            for (name, case), result in self._results.items()
+            if name == candidate and case.size == 1
+        )
+        return next(fitting, None)
 
 
 def judge(results: Sequence[Result]) -> list[Goal]:

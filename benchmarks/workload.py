@@ -12,6 +12,8 @@ RUNGS = ("disjoint", "zipfian", "ten", "hot-recipient", "hot-payer")
 AMOUNT = 1
 # The account that the hot rungs share.
 HOT = 0
+# Levels beside the service and HTTP: webhooks in and out.
+INTAKE, DELIVERY = "intake", "delivery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,10 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What all candidates of a level do in their turns: so many callers, so many transfers per call."""
+    """What all candidates of a level do in their turns: so many callers, so many transfers per call.
+
+    The levels of webhooks have rungs of their own, and of delivery the callers are the receivers.
+    """
 
     level: str
     rung: str
@@ -32,7 +37,8 @@ class Case:
     size: int = 1
 
     def __str__(self) -> str:
-        callers = "1 caller" if self.callers == 1 else f"{self.callers} callers"
+        word = "receiver" if self.level == DELIVERY else "caller"
+        callers = f"{self.callers} {word}" + ("s" if self.callers > 1 else "")
         batch = f", {self.size} per call" if self.size > 1 else ""
         return f"{self.level} {self.rung}, {callers}{batch}"
 

@@ -50,3 +50,16 @@ class Negotiation(DefaultContentNegotiation):
             request, offered, format_suffix
         )
         return selected
+
+
+class Unnegotiated(Negotiation):
+    """For callers whose ``Accept`` says nothing: they are answered in JSON."""
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, first.media_type

@@ -34,6 +34,10 @@ BODY_BYTES = 12 * 1024 * 1024
 ANSWER_SECONDS = 20.0
 SEND_SECONDS = 30.0
 
+# Stands for a header's value that is not ASCII, which Granian leaves out: it was sent, and is not taken
+# for one that was not.
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+
 _REFUSALS = {
     400: ("incomplete_body", "The body ended before its Content-Length."),
     408: ("request_timeout", "The body did not arrive in time."),
@@ -228,13 +232,17 @@ def _environ(scope: Any, body: bytes) -> dict[str, Any]:
         "wsgi.run_once": False,
         "CONTENT_LENGTH": str(len(body)),
     }
+    told = dict.fromkeys(scope.headers.keys(), _UNREADABLE)
     for name, value in scope.headers.items():
+        told.pop(name, None)
         key = name.upper().replace("-", "_")
         if key == "CONTENT_TYPE":
             environ[key] = value
         elif key != "CONTENT_LENGTH" and "_" not in name:
             key = f"HTTP_{key}"
             environ[key] = f"{environ[key]}, {value}" if key in environ else value
+    for name, value in told.items():
+        environ.setdefault(f"HTTP_{name.upper().replace('-', '_')}", value)
     if scope.authority and "HTTP_HOST" not in environ:
         environ["HTTP_HOST"] = scope.authority
     return environ

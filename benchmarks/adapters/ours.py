@@ -51,6 +51,21 @@ class Ours:
     def caller(self) -> "ServiceCaller":
         return ServiceCaller(self._ids)
 
+    def post(self, transfers: Sequence[Transfer]) -> list[Any]:
+        """The records of these transfers, a single one by ``transfer()``, more of them in one commit.
+
+        Raises ``RuntimeError`` where one is not posted.
+        """
+        from transactions.services import transfer, transfer_many
+
+        instructions = [_instruction(self._ids, each) for each in transfers]
+        many = len(instructions) > 1
+        results = transfer_many(instructions) if many else [transfer(instructions[0])]
+        refused = [word for result in results for word in _refusal(result)]
+        if refused:
+            raise RuntimeError(f"a transfer was not posted: {refused[0]}")
+        return [result.transaction for result in results if not isinstance(result, Exception)]
+
     def check(self) -> list[str]:
         """The books' violations, whatever time it takes to look for them."""
         from django.db import connection, transaction

@@ -56,6 +56,13 @@ class Web:
             time.sleep(0.1)
         self._client = Loader("benchmarks.client", [], {})
 
+    def start_ours(self, environment: Mapping[str, str]) -> None:
+        """Serve this project as ``make run`` does."""
+        data = DataFolder(self.folder)
+        data.make()
+        service = services.web_server(data, {**os.environ, **environment}, self.port)
+        self.start(service.command, service.environment, "/api/health/ready/")
+
     def ask(self, method: str, path: str, token: str = "") -> int:
         """The status of one request without a body; 0 where nobody answers."""
         connection = http.client.HTTPConnection(services.HOST, self.port, timeout=5)
@@ -79,12 +86,26 @@ class Web:
         finally:
             connection.close()
 
-    def aim(self, *, speaks: str, path: str, tokens: list[str], names: list[str]) -> None:
+    def aim(
+        self, *, speaks: str, path: str, tokens: list[str], names: list[str], secret: str = ""
+    ) -> None:
         """What the client asks for from now on."""
         assert self._client is not None
         self._client.ask(
-            do="aim", speaks=speaks, port=self.port, path=path, tokens=tokens, names=names
+            do="aim",
+            speaks=speaks,
+            port=self.port,
+            path=path,
+            tokens=tokens,
+            names=names,
+            secret=secret,
         )
+
+    def accepted(self) -> list[str]:
+        """The ids of the events that were accepted so far."""
+        assert self._client is not None
+        ids: list[str] = self._client.ask(do="accepted")
+        return ids
 
     def turn(self, case: Case, seconds: int, accounts: int) -> Turn:
         assert self._client is not None
@@ -173,11 +194,7 @@ class OursHttp:
     def prepare(self) -> None:
         if self._ours.facts is None:
             self._ours.prepare()
-        data = DataFolder(self.web.folder)
-        data.make()
-        environment = {**os.environ, **ours_environment(self._server, self.database)}
-        service = services.web_server(data, environment, self.web.port)
-        self.web.start(service.command, service.environment, "/api/health/ready/")
+        self.web.start_ours(ours_environment(self._server, self.database))
 
     def turn(self, case: Case, seconds: int) -> Turn:
         facts = self._ours.facts

@@ -16,6 +16,10 @@ CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
 TOTAL_SECONDS = 15.0
 LARGEST_ANSWER = 32 * 1024 * 1024
+# So many threads of a process wait for one provider at most, and the next one that long for its turn: a
+# provider that hangs leaves the other threads to everybody else.
+CALLS_AT_ONCE = 8
+TURN_SECONDS = 0.25
 
 # What may go wrong on the way to a peer and back.
 TRANSPORT_FAILURES = (
@@ -52,15 +56,15 @@ def bounded_client(base_url: str, headers: dict[str, str]) -> httpx.Client:
     pool = httpcore.ConnectionPool(
         # Reading all authorities costs time and memory that a peer on this machine is not worth.
         ssl_context=httpx.create_ssl_context() if base_url.startswith("https:") else None,
-        max_connections=32,
-        max_keepalive_connections=16,
+        max_connections=CALLS_AT_ONCE,
+        max_keepalive_connections=CALLS_AT_ONCE,
         keepalive_expiry=30.0,
         network_backend=_Backend(),
     )
     return httpx.Client(
         base_url=base_url,
         headers=headers,
-        timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+        timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=TURN_SECONDS),
         transport=_Transport(pool),
         follow_redirects=False,
         trust_env=False,

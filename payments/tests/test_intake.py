@@ -57,6 +57,13 @@ def test_a_signed_event_is_stored_as_it_came_and_not_acted_on_yet(delivery: Deli
     assert (event.status, event.attempts) == (EventStatus.PENDING, 0)
 
 
+def test_whatever_a_provider_accepts_it_is_answered_in_json(delivery: Delivery) -> None:
+    answer = Client(HTTP_HOST="localhost", HTTP_ACCEPT="text/plain").post(
+        ADDRESS, delivery.body, content_type="application/json", headers=delivery.headers
+    )
+    assert (answer.status_code, answer.json()) == (200, {"received": True})
+
+
 def test_an_event_of_before_is_answered_the_same_and_stored_once(delivery: Delivery) -> None:
     assert [deliver(delivery) for _ in range(3)] == [200, 200, 200]
     assert ProviderEvent.objects.filter(event_id=delivery.event_id).count() == 1

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from fintech_core.exceptions import DomainError, NotFound
 from fintech_core.openapi import PROBLEMS
+from fintech_core.renderers import Unnegotiated
 from payments.providers.base import InvalidSignature, Provider
 from payments.providers.registry import UnknownProvider, get_provider
 from payments.services.events import receive_event
@@ -46,6 +47,8 @@ class WebhookIntakeView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
     parser_classes = ()
+    # Providers do not choose what they are answered with: whatever they accept, it is JSON.
+    content_negotiation_class = Unnegotiated
     http_method_names = ("post",)
 
     @extend_schema(

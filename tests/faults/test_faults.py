@@ -178,6 +178,20 @@ def test_a_key_header_that_comes_twice_is_no_key(platform: Platform) -> None:
     assert "invalid_idempotency_key" in exchange(platform, raw.encode())
 
 
+def test_a_key_header_that_is_not_ascii_is_no_key_whatever_the_body_says(
+    platform: Platform,
+) -> None:
+    token = platform.sign_in()
+    transfer = {"to_user_email": DEMO_RECIPIENT, "amount": "1.00", "idempotency_key": new_key()}
+    body = json.dumps(transfer)
+    raw = (
+        f"POST {TRANSFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {token}\r\nIdempotency-Key: \N{LATIN SMALL LETTER E WITH ACUTE}\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+    )
+    assert "invalid_idempotency_key" in exchange(platform, raw.encode())
+
+
 def test_a_body_too_large_is_refused_before_it_is_read(platform: Platform) -> None:
     head = (
         f"POST {TRANSFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
