@@ -66,8 +66,7 @@ def _check(
             "provider_not_asked",
             extra={"subject": _NAMES[model], "subject_id": subject_id, "reason": error.code},
         )
-        is_slow = time.monotonic() - began >= breaker.SLOW_SECONDS
-        if isinstance(error, ProviderUnavailable) and is_slow:
-            breaker.hung(provider)
+        if isinstance(error, ProviderUnavailable):
+            breaker.failed(provider, seconds=time.monotonic() - began)
             return
     breaker.answered(provider)

@@ -31,15 +31,19 @@ def lets_through(provider: str) -> bool:
         return True
 
 
-def hung(provider: str) -> None:
-    """It did not answer, and took long not to."""
+def failed(provider: str, *, seconds: float) -> None:
+    """It did not answer, and took so long not to.
+
+    Where that was quick it says nothing of whether it hangs: others wait for it, and there was no turn.
+    """
     with _lock:
-        _failures[provider] = _failures.get(provider, 0) + 1
+        if seconds >= SLOW_SECONDS:
+            _failures[provider] = _failures.get(provider, 0) + 1
         _resumes_at[provider] = time.monotonic() + PAUSE_SECONDS
 
 
 def answered(provider: str) -> None:
-    """It answered, or failed at once."""
+    """It answered."""
     with _lock:
         _failures.pop(provider, None)
         _resumes_at.pop(provider, None)

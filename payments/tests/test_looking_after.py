@@ -279,9 +279,9 @@ def test_a_provider_that_hangs_is_left_alone_by_turns(
     assert statuses.count("pending") == 10 - breaker.IN_A_ROW, "what was put off was not sent"
     # The pause is over: one asks whether it is back, and nobody else meanwhile.
     monkeypatch.setattr(breaker, "PAUSE_SECONDS", 0.0)
-    breaker.hung(hanging.name)
+    breaker.failed(hanging.name, seconds=15)
     assert [breaker.lets_through(hanging.name) for _ in range(3)] == [True, False, False]
-    breaker.hung(hanging.name)
+    breaker.failed(hanging.name, seconds=15)
     # It is back: all that was put off is due again after its lease.
     hanging.away = False
     for payout in payouts:
@@ -295,9 +295,19 @@ def test_a_provider_that_hangs_delays_no_other_one(
     hanging: FakeProvider, relay: Callable[[], list[Message]]
 ) -> None:
     for _ in range(breaker.IN_A_ROW):
-        breaker.hung(hanging.name)
+        breaker.failed(hanging.name, seconds=15)
     assert not breaker.lets_through(hanging.name)
     assert breaker.lets_through("another")
+
+
+def test_who_got_no_turn_does_not_say_that_it_is_back(
+    hanging: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "SLOW_SECONDS", 2.0)
+    for _ in range(breaker.IN_A_ROW):
+        breaker.failed(hanging.name, seconds=15)
+        breaker.failed(hanging.name, seconds=0.25)
+    assert not breaker.lets_through(hanging.name)
 
 
 def test_a_provider_that_fails_at_once_keeps_nobody_waiting_and_is_asked(
