@@ -9,7 +9,7 @@ case "${1:-web}" in
     # Only migrations may act as the owner of the database.
     unset DATABASE_OWNER_URL
     exec python -m granian fintech_core.rsgi:application \
-      --interface rsgi --host 0.0.0.0 --port "${PORT:-8000}" --http 1 --no-ws \
+      --interface rsgi --host 0.0.0.0 --port "${PORT:-8000}" --http 1 --no-ws --loop uvloop \
       --workers "${WEB_WORKERS:-2}" --backpressure 1024 \
       --respawn-failed-workers --respawn-interval 0.5 --workers-kill-timeout 10 \
       --http1-header-read-timeout 10000 --log-level warning

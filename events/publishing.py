@@ -44,13 +44,14 @@ class Publisher(threading.local):
             self._room[queue] = (time.monotonic(), room)
         return room
 
-    def publish(self, task: str, row_id: uuid.UUID, *, queue: str) -> None:
-        """Say in a queue that it is time for a task on a row. Raises ``BrokerUnavailable``."""
+    def publish(self, task: str, row_id: uuid.UUID, *carried: int, queue: str) -> None:
+        """Say in a queue that it is time for a task on a row, and how it stood. Raises
+        ``BrokerUnavailable``."""
         with self._reporting():
             producer = app.amqp.Producer(self._connected(), auto_declare=False)
             app.send_task(
                 task,
-                args=[str(row_id)],
+                args=[str(row_id), *carried],
                 queue=queue,
                 producer=producer,
                 retry=False,

@@ -44,12 +44,14 @@ def hand_over_due(
     limit: int = 100,
     due: str = "next_attempt_at",
     queue: str | None = None,
+    carrying: str | None = None,
 ) -> int:
     """Hand some of these rows, those that are due, to a task by name; returns how many.
 
     ``rows`` are of one table; ``due`` is the column that says from when on a row is due. It is moved by
     ``lease``, longer than the task takes, so nobody else hands the row over meanwhile. Fewer are taken
-    where the queue (by default the task's own) is long already.
+    where the queue (by default the task's own) is long already. The task gets the row's id, and what the
+    column ``carrying`` holds where one is named: from that it may tell a message that waited too long.
 
     Raises ``BrokerUnavailable``, and then what was not published is due at once; database errors; and
     ``RuntimeError`` in a transaction.
@@ -64,15 +66,17 @@ def hand_over_due(
     with transaction.atomic(durable=True):
         waiting = rows.filter(**{f"{due}__lte": now}).order_by(due)
         waiting = waiting.select_for_update(skip_locked=True, no_key=True)
-        claimed: list[uuid.UUID] = list(waiting.values_list("pk", flat=True)[:room])
-        if claimed:
-            model._default_manager.filter(pk__in=claimed).update(**{due: leased_until})
-    for position, row_id in enumerate(claimed):
+        columns = ["pk", carrying] if carrying else ["pk"]
+        claimed: list[tuple[Any, ...]] = list(waiting.values_list(*columns)[:room])
+        ids: list[uuid.UUID] = [row_id for row_id, *_ in claimed]
+        if ids:
+            model._default_manager.filter(pk__in=ids).update(**{due: leased_until})
+    for position, (row_id, *carried) in enumerate(claimed):
         try:
-            publisher.publish(task, row_id, queue=queue)
+            publisher.publish(task, row_id, *carried, queue=queue)
         except BrokerUnavailable:
             # This one, too: whether the broker has it is not known, and twice is harmless.
-            mine = model._default_manager.filter(pk__in=claimed[position:], **{due: leased_until})
+            mine = model._default_manager.filter(pk__in=ids[position:], **{due: leased_until})
             mine.update(**{due: now})
             raise
     return len(claimed)

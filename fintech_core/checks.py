@@ -49,28 +49,32 @@ def _problems_of_tasks() -> list[tuple[int, str]]:
     if settings.CELERY_WORKER_PREFETCH_MULTIPLIER != 1:
         problems.append((7, "CELERY_WORKER_PREFETCH_MULTIPLIER must be 1."))
     half = settings.BROKER_VISIBILITY_SECONDS / 2
-    # What the clock sends goes to upkeep whatever its name says.
-    by_clock = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
     for name, task in _tasks().items():
-        routed = str(_celery().amqp.router.route({}, name)["queue"].name)
-        queue = queues.UPKEEP if name in by_clock else routed
         limit = task.time_limit or settings.CELERY_TASK_TIME_LIMIT
-        if not task.acks_late and queue != queues.UPKEEP:
-            problems.append((8, f"{name}: what is on {queue} is acknowledged late."))
+        if task.acks_late == (_queue_of(name) == queues.LONG):
+            problems.append((8, f"{name}: what is acknowledged early is on {queues.LONG}, alone."))
         if task.acks_late and not limit < half:
             problems.append((9, f"{name} may take {limit} s, not under half of the visibility."))
     return problems
 
 
 def _problems_of_beat() -> list[tuple[int, str]]:
+    """What the clock sends is upkeep, and what is long never stands before it."""
     problems = []
     known = _tasks()
     for name, entry in settings.CELERY_BEAT_SCHEDULE.items():
         if entry["task"] not in known:
             problems.append((10, f"CELERY_BEAT_SCHEDULE[{name!r}] names no task."))
-        if entry.get("options", {}).get("queue") != queues.UPKEEP:
-            problems.append((11, f"CELERY_BEAT_SCHEDULE[{name!r}] is not for the queue upkeep."))
+            continue
+        queue = queues.UPKEEP if known[entry["task"]].acks_late else queues.LONG
+        if entry.get("options", {}).get("queue") != queue:
+            problems.append((11, f"CELERY_BEAT_SCHEDULE[{name!r}] is not for the queue {queue}."))
     return problems
+
+
+def _queue_of(task: str) -> str:
+    """Where it goes by its name."""
+    return str(_celery().amqp.router.route({}, task)["queue"].name)
 
 
 def _tasks() -> dict[str, Any]:

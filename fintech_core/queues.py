@@ -11,15 +11,23 @@ from celery.schedules import crontab
 from kombu import Exchange, Queue
 
 # ``money`` waits for PostgreSQL and providers only; a receiver of webhooks that hangs delays nobody but
-# others that are in trouble, on ``webhooks_slow``.
+# others that are in trouble, on ``webhooks_slow``. A provider that hangs delays looks at what was sent
+# before (``looks``), not what is to be sent or was told.
+LOOKS = "looks"
 UPKEEP = "upkeep"
-QUEUES = ("money", "webhooks", "webhooks_slow", UPKEEP)
+# What may run for hours, and is acknowledged before it runs: apart, or holds would not expire meanwhile.
+LONG = "long"
+QUEUES = ("money", LOOKS, "webhooks", "webhooks_slow", UPKEEP, LONG)
 
 TASK_QUEUES = tuple(Queue(name, Exchange(name), routing_key=name) for name in QUEUES)
 TASK_ROUTES: dict[str, dict[str, str]] = {
+    "transactions.verify_all": {"queue": LONG},
+    "transactions.verify_new": {"queue": LONG},
+    "payments.reconcile_recent_days": {"queue": LONG},
+    "payments.verify": {"queue": LONG},
     "payments.*": {"queue": "money"},
     "webhooks.*": {"queue": "webhooks"},
-    # All others go to the default queue, ``upkeep``; so does what the clock sends.
+    # All others go to the default queue, ``upkeep``; so does what the clock sends, unless it is long.
 }
 
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+socket")
@@ -115,4 +123,5 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
 }
 for _entry in BEAT_SCHEDULE.values():
-    _entry.setdefault("options", {})["queue"] = UPKEEP
+    _is_long = TASK_ROUTES.get(_entry["task"], {}).get("queue") == LONG
+    _entry.setdefault("options", {})["queue"] = LONG if _is_long else UPKEEP

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 from fintech_core.embedded.folders import DataFolder
 from fintech_core.embedded.identity import MARKER
@@ -17,6 +18,7 @@ def web_server(folder: DataFolder, environment: Mapping[str, str], port: int) ->
     command += ["--interface", "rsgi", "--host", HOST, "--port", str(port), "--no-ws"]
     command += ["--http", "1", "--http1-header-read-timeout", "10000", "--backpressure", "1024"]
     command += ["--workers", environment.get("WEB_WORKERS") or "2", "--workers-kill-timeout", "3"]
+    command += ["--loop", "uvloop" if find_spec("uvloop") else "asyncio"]
     command += ["--respawn-failed-workers", "--respawn-interval", "0.5", "--log-level", "warning"]
     return _service(folder, environment, "Web server", "web", command)
 
@@ -25,7 +27,8 @@ def background(folder: DataFolder, environment: Mapping[str, str]) -> list[Servi
     """Everything that works without being asked over HTTP, the most urgent first.
 
     Receivers of webhooks have workers of their own, whose threads mostly wait, and those in trouble
-    another: none of them delays money, or each other.
+    another: none of them delays money, or each other. Nor do looks at providers, which may hang, and what
+    may take hours, on threads of another yet.
     """
     money = environment.get("CELERY_QUEUES", "").strip() or "money,upkeep"
     processes = environment.get("CELERY_CONCURRENCY", "").strip() or "2"
@@ -34,6 +37,7 @@ def background(folder: DataFolder, environment: Mapping[str, str]) -> list[Servi
         relay(folder, environment),
         worker(folder, environment, "webhooks", "webhooks", "-P", "threads", "-c", "16"),
         worker(folder, environment, "webhooks-slow", "webhooks_slow", "-P", "threads", "-c", "8"),
+        worker(folder, environment, "looks", "looks,long", "-P", "threads", "-c", "8"),
         beat(folder, environment),
     ]
 

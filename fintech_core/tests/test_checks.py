@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from fintech_core import queues
 from fintech_core.celery import app
 from fintech_core.checks import celery_is_sound
+from fintech_core.embedded.folders import DataFolder
+from fintech_core.embedded.services import background
 from fintech_core.queues import transport_options
 from tests.faults.brokers import ROOT, worker_command
 
@@ -42,6 +45,11 @@ def test_either_broker_is_sound(settings: Any, url: str) -> None:
         ("BROKER_VISIBILITY_SECONDS", 400, "E009"),
         ("CELERY_BEAT_SCHEDULE", {"x": {"task": "no.such"}}, "E010"),
         ("CELERY_BEAT_SCHEDULE", {"x": {"task": "users.expire_kyc"}}, "E011"),
+        (
+            "CELERY_BEAT_SCHEDULE",
+            {"x": {"task": "payments.verify", "options": {"queue": "upkeep"}}},
+            "E011",
+        ),
         ("RELAY_FEEDS", ["payments.event_feeds.no_such"], "E012"),
         ("RELAY_QUEUE_LIMIT", 0, "E013"),
     ],
@@ -71,7 +79,36 @@ def test_tasks_go_to_their_queues_by_name() -> None:
     assert queue("payments.handle_event") == "money"
     assert queue("webhooks.deliver") == "webhooks"
     assert queue("transactions.expire_holds") == "upkeep"
-    assert {entry["options"]["queue"] for entry in queues.BEAT_SCHEDULE.values()} == {"upkeep"}
+    assert queue("payments.verify") == "long"
+
+
+def test_what_may_take_hours_keeps_nothing_waiting() -> None:
+    """Neither money nor what the clock sends each minute; so it is where nothing else is."""
+    by_queue: dict[str, set[str]] = {}
+    for entry in queues.BEAT_SCHEDULE.values():
+        by_queue.setdefault(entry["options"]["queue"], set()).add(entry["task"])
+    assert set(by_queue) == {"upkeep", "long"}
+    assert {"transactions.expire_holds", "transactions.run_schedules"} <= by_queue["upkeep"]
+    long = {"transactions.verify_all", "transactions.verify_new"}
+    assert by_queue["long"] == long | {"payments.verify", "payments.reconcile_recent_days"}
+
+
+def test_a_task_that_is_acknowledged_early_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("users.expire_kyc", "payments.check_payout"):
+        with monkeypatch.context() as patched:
+            patched.setattr(app.tasks[name], "acks_late", False)
+            assert "E008" in found()
+    with monkeypatch.context() as patched:
+        patched.setattr(app.tasks["payments.verify"], "acks_late", True)
+        assert "E008" in found()
+
+
+def test_no_worker_of_ours_mixes_what_is_long_with_what_is_urgent(tmp_path: Path) -> None:
+    started = [[*map(str, one.command)] for one in background(DataFolder(tmp_path), {})]
+    read = [command[command.index("-Q") + 1].split(",") for command in started if "-Q" in command]
+    assert sorted(queue for some in read for queue in some) == sorted(queues.QUEUES)
+    [long] = [some for some in read if "long" in some]
+    assert not set(long) & {"money", "upkeep", "webhooks"}
 
 
 def test_a_worker_does_not_start_with_a_broken_combination() -> None:

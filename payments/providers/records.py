@@ -1,4 +1,8 @@
-"""What a provider told, as JSON, so that it can be kept until it is acted on."""
+"""What a provider told, as JSON, so that it can be kept until it is acted on.
+
+That is ``ProviderEvent.happened``. The body beside it is kept as it was signed, with all that its
+provider put in: Stripe's events of payments hold the ``client_secret``.
+"""
 
 import uuid
 from dataclasses import fields
@@ -21,12 +25,12 @@ _KINDS: dict[str, tuple[type[ProviderObject], type[PaymentState | RefundState | 
     "refund": (ProviderRefund, RefundState),
     "payout": (ProviderPayout, PayoutState),
 }
-# An event need not hand over what lets a browser pay, and what is kept holds no secret.
+# Nobody needs what lets a browser pay to act on an event.
 _LEFT_OUT = {"client_secret", "checkout_url"}
 
 
 def to_json(told: ProviderObject) -> dict[str, Any]:
-    """Plain values that ``from_json`` reads, without secrets."""
+    """Plain values that ``from_json`` reads, without what lets a browser pay."""
     [kind] = [kind for kind, (record, _) in _KINDS.items() if isinstance(told, record)]
     values: dict[str, Any] = {"kind": kind}
     for field in fields(told):

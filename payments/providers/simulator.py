@@ -42,6 +42,8 @@ from payments.providers.transport import (
 REPORT_SECONDS = 60.0
 # It will never do this; any other error says that it cannot now, or that it does not know our key.
 REFUSALS = {400, 402, 404, 409}
+# The key was used with other fields, so something happened: no refusal.
+KEY_REUSED = "idempotency_key_reused"
 # What may be wrong with what it sends.
 UNREADABLE = (ArithmeticError, KeyError, RecursionError, TypeError, ValueError)
 FAILURES = (*TRANSPORT_FAILURES, TooMuch)
@@ -166,7 +168,9 @@ class SimulatorProvider:
         if response.is_success:
             return body
         if method != "GET" and response.status_code in REFUSALS:
-            raise ProviderRefused(*_error_of(body))
+            code, detail = _error_of(body)
+            if code != KEY_REUSED:
+                raise ProviderRefused(code, detail)
         raise _unavailable(f"status {response.status_code}")
 
 

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import stripe
@@ -115,12 +115,13 @@ class StripeProvider:
             return self.fetch_payment(reference)
 
     def refund(self, *, refund_id: uuid.UUID, payment: str, amount: Money) -> ProviderRefund:
-        """Refund a part of the PaymentIntent."""
-        with _asking("refund"):
-            if _may_be_forgotten(refund_id):
-                made = self._api.refunds.list({"payment_intent": payment, "limit": 100})
-                if found := _made_before(made.auto_paging_iter(), refund_id):
-                    return read_refund(found)
+        """Refund a part of the PaymentIntent; what was refunded under this id before is told as it is."""
+
+        def look() -> dict[str, Any] | None:
+            made = self._api.refunds.list({"payment_intent": payment, "limit": 100})
+            return _made_before(made.auto_paging_iter(), refund_id)
+
+        def create() -> dict[str, Any]:
             refund = self._api.refunds.create(
                 {
                     "payment_intent": payment,
@@ -129,16 +130,21 @@ class StripeProvider:
                 },
                 {"idempotency_key": str(refund_id)},
             )
-            return read_refund(refund.to_dict())
+            return refund.to_dict()
+
+        with _asking("refund"):
+            return read_refund(_made_once(refund_id, look, create))
 
     def pay_out(self, *, payout_id: uuid.UUID, amount: Money, destination: str) -> ProviderPayout:
-        """Send money from the Stripe balance to an external account (``ba_…``, ``card_…``)."""
-        with _asking("pay_out"):
-            if _may_be_forgotten(payout_id):
-                since = int(_made_at(payout_id).timestamp()) - 86_400
-                made = self._api.payouts.list({"created": {"gte": since}, "limit": 100})
-                if found := _made_before(made.auto_paging_iter(), payout_id):
-                    return read_payout(found)
+        """Send money from the Stripe balance to an external account (``ba_…``, ``card_…``); what was sent
+        under this id before is told as it is."""
+
+        def look() -> dict[str, Any] | None:
+            since = int(_made_at(payout_id).timestamp()) - 86_400
+            made = self._api.payouts.list({"created": {"gte": since}, "limit": 100})
+            return _made_before(made.auto_paging_iter(), payout_id)
+
+        def create() -> dict[str, Any]:
             payout = self._api.payouts.create(
                 {
                     "amount": to_minor_units(amount, payout=True),
@@ -148,7 +154,10 @@ class StripeProvider:
                 },
                 {"idempotency_key": str(payout_id)},
             )
-            return read_payout(payout.to_dict())
+            return payout.to_dict()
+
+        with _asking("pay_out"):
+            return read_payout(_made_once(payout_id, look, create))
 
     def fetch_payment(self, reference: str) -> ProviderPayment:
         with _asking("fetch_payment", refusable=False):
@@ -222,7 +231,7 @@ def _asking(call: str, *, refusable: bool = True) -> Iterator[None]:
     try:
         yield
     except stripe.StripeError as error:
-        refused = (stripe.CardError, stripe.InvalidRequestError, stripe.IdempotencyError)
+        refused = (stripe.CardError, stripe.InvalidRequestError)
         code = _code_of(error)
         facts = {"call": call, "status": error.http_status, "error_code": code}
         facts["stripe_request"] = error.request_id
@@ -231,6 +240,9 @@ def _asking(call: str, *, refusable: bool = True) -> Iterator[None]:
             raise ProviderRefused(code) from None
         if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
             logger.error("stripe_key_refused", extra=facts)  # noqa: TRY400
+        elif isinstance(error, stripe.IdempotencyError):
+            # A call with this key was made, with other fields: something happened, we cannot say what.
+            logger.error("stripe_idempotency_key_reused", extra=facts)  # noqa: TRY400
         else:
             logger.warning("stripe_unavailable", extra=facts)
         raise ProviderUnavailable from None
@@ -241,8 +253,6 @@ def _asking(call: str, *, refusable: bool = True) -> Iterator[None]:
 
 def _code_of(error: stripe.StripeError) -> str:
     """The stable word for it: of a decline, the bank's."""
-    if isinstance(error, stripe.IdempotencyError):
-        return "idempotency_key_reused"
     decline = getattr(error.error, "decline_code", None)
     return read_word(decline or error.code, "invalid_request")
 
@@ -262,6 +272,25 @@ def _is_signed(body: bytes, header: str, secret: str) -> bool:
     except (stripe.SignatureVerificationError, ValueError, TypeError):
         return False
     return True
+
+
+def _made_once(
+    own_id: uuid.UUID,
+    look: Callable[[], dict[str, Any] | None],
+    create: Callable[[], dict[str, Any]],
+) -> dict[str, Any]:
+    """What was made under this id before, where the key alone cannot tell; or what is made now.
+
+    A key that was used with other fields was used: where nothing is found it is not known what happened.
+    """
+    if _may_be_forgotten(own_id) and (found := look()):
+        return found
+    try:
+        return create()
+    except stripe.IdempotencyError:
+        if found := look():
+            return found
+        raise
 
 
 def _may_be_forgotten(own_id: uuid.UUID) -> bool:

@@ -179,12 +179,12 @@ def simulate_intent(*, user: User, intent_id: uuid.UUID, outcome: str) -> Paymen
     return get_intent_of(user, intent_id)
 
 
-def check_intent(intent_id: uuid.UUID) -> None:
+def check_intent(intent_id: uuid.UUID, attempts: int | None = None) -> None:
     """Ask the provider about an intent that waits for its word, and apply it; for the sweep.
 
     A confirmation that did not reach the provider is sent again. Harmless when run twice or at once.
     """
-    found = begin_look(PaymentIntent, intent_id)
+    found = begin_look(PaymentIntent, intent_id, attempts)
     if not isinstance(found, PaymentIntent):
         return
     intent = _introduce(found)

@@ -101,13 +101,13 @@ def cancel_payout(*, user: User, payout_id: uuid.UUID) -> Payout:
     return exactly_once(work, keys=ledger.KEYS)
 
 
-def check_payout(payout_id: uuid.UUID) -> None:
+def check_payout(payout_id: uuid.UUID, attempts: int | None = None) -> None:
     """Send a payout to its provider, or ask what has become of it; for the relay and its sweep.
 
     It counts as sent before the provider is asked: who calls it off comes before that, or is refused.
     Harmless when run twice or at once: the payout's id is the key at the provider.
     """
-    if _begin(payout_id) is None:
+    if _begin(payout_id, attempts) is None:
         return
     payout = Payout.objects.get(pk=payout_id)
     if payout.status in {PayoutStatus.CANCELED, PayoutStatus.FAILED}:
@@ -132,7 +132,7 @@ def check_payout(payout_id: uuid.UUID) -> None:
         end_looks(payout)
 
 
-def _begin(payout_id: uuid.UUID) -> object | None:
+def _begin(payout_id: uuid.UUID, attempts: int | None) -> object | None:
     """Claim a pending payout for sending, or a look at one that was sent. None where there is nothing
     to do now: a frozen wallet's money is not sent before it thaws."""
     with transaction.atomic(durable=True):
@@ -147,7 +147,7 @@ def _begin(payout_id: uuid.UUID) -> object | None:
             take_step(payout, PayoutStatus.IN_TRANSIT)
             payout.save()
             return payout
-    return begin_look(Payout, payout_id)
+    return begin_look(Payout, payout_id, attempts)
 
 
 def _create(draft: Payout, target_id: uuid.UUID, request: Request) -> CreatedPayout:

@@ -60,12 +60,12 @@ def create_refund(
     return exactly_once(partial(_create, intent_id, money, request), keys=ledger.KEYS)
 
 
-def check_refund(refund_id: uuid.UUID) -> None:
+def check_refund(refund_id: uuid.UUID, attempts: int | None = None) -> None:
     """Send a refund to its provider, or ask what has become of it; for the relay and its sweep.
 
     Harmless when run twice or at once: the refund's id is the key at the provider.
     """
-    refund = begin_look(Refund, refund_id)
+    refund = begin_look(Refund, refund_id, attempts)
     if not isinstance(refund, Refund):
         return
     provider = get_provider(refund.provider)

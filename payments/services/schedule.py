@@ -68,14 +68,17 @@ def look_again(subject: Movement) -> None:
     subject.next_attempt_at = timezone.now() + pause
 
 
-def begin_look(model: type[Movement], subject_id: uuid.UUID) -> Movement | None:
-    """Take note of a look at it, and plan the next; None where none is due any more.
+def begin_look(
+    model: type[Movement], subject_id: uuid.UUID, attempts: int | None = None
+) -> Movement | None:
+    """Take note of a look at it, and plan the next; None where none is due any more, or, with
+    ``attempts``, where it was looked at since there were so many.
 
     Committed before the provider is asked: a worker that dies meanwhile has only lost this look.
     """
     with transaction.atomic(durable=True):
         subject = lock_due(model, subject_id)
-        if subject is None:
+        if subject is None or (attempts is not None and subject.attempts != attempts):
             return None
         subject.attempts += 1
         look_again(subject)

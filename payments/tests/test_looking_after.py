@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.utils import timezone
@@ -13,7 +13,7 @@ from events.relay import publisher
 from fintech_core.fields import uuid7
 from payments import feeds, services, tasks
 from payments.models import PaymentIntent, PaymentIssue, Payout, Refund
-from payments.providers import registry
+from payments.providers import breaker, registry
 from payments.providers.base import PaymentState, PayoutState, RefundState
 from payments.tests.fakes import (
     FakeProvider,
@@ -29,6 +29,7 @@ from payments.tests.fakes import (
 from payments.tests.test_payouts import money_of
 from transactions.tests.factories import balance_of, make_payee, make_payer
 from users.models import User
+from users.tests.factories import at_once
 
 TASKS = {
     task.name: task
@@ -41,26 +42,53 @@ FEEDS = (feeds.hand_over_intents, feeds.hand_over_refunds, feeds.hand_over_payou
 def work(fake: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     """One round of the relay, and of workers who get all that it publishes; returns the ids of the
     rows."""
-    published: list[tuple[str, str]] = []
+    relayed = _relayed(monkeypatch)
+
+    def one_round() -> list[str]:
+        messages = relayed()
+        for message in messages:
+            message.work()
+        return [message.row_id for message in messages]
+
+    return one_round
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Message:
+    queue: str
+    task: str
+    row_id: str
+    attempts: int
+
+    def work(self) -> None:
+        """As a worker does that got it."""
+        TASKS[self.task](self.row_id, self.attempts)
+
+
+@pytest.fixture
+def relay(fake: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Message]]:
+    """One round of the relay; returns what it publishes, which no worker gets by itself."""
+    return _relayed(monkeypatch)
+
+
+def _relayed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Message]]:
+    published: list[Message] = []
     # What other tests left is theirs: their providers are gone.
     since = uuid7()
 
-    def publish(task: str, row_id: uuid.UUID, *, queue: str) -> None:
-        assert queue == "money"
-        published.append((task, str(row_id)))
+    def publish(task: str, row_id: uuid.UUID, attempts: int, *, queue: str) -> None:
+        published.append(Message(queue, task, str(row_id), attempts))
 
     monkeypatch.setattr(publisher, "publish", publish)
     monkeypatch.setattr(publisher, "room_in", lambda queue: 1_000)
 
-    def one_round() -> list[str]:
+    def one_round() -> list[Message]:
         for feed in FEEDS:
             while feed():
                 pass
-        mine = [(task, row_id) for task, row_id in published if uuid.UUID(row_id) > since]
+        mine = [message for message in published if uuid.UUID(message.row_id) > since]
         published.clear()
-        for task, row_id in mine:
-            TASKS[task](row_id)
-        return [row_id for _, row_id in mine]
+        return mine
 
     return one_round
 
@@ -219,6 +247,127 @@ def test_a_message_about_what_is_done_does_nothing(
     tasks.check_refund_task(str(refund.pk))
     tasks.check_intent_task(str(intent.pk))
     assert len(fake.calls) == calls
+
+
+def test_what_is_sent_first_never_stands_behind_a_look(
+    fake: FakeProvider, relay: Callable[[], list[Message]]
+) -> None:
+    user = make_payer("100.00")
+    payout, refund = make_payout(user, "40.00"), make_refund(make_paid_intent(fake, user))
+    intent = make_intent(user, "7.00")
+    hurry(intent)
+
+    def queues() -> dict[str, str]:
+        messages = relay()
+        for message in messages:
+            message.work()
+        return {message.row_id: message.queue for message in messages}
+
+    assert queues() == {str(payout.pk): "money", str(refund.pk): "money", str(intent.pk): "looks"}
+    for row in (payout, refund, intent):
+        hurry(row)
+    assert queues() == dict.fromkeys((str(payout.pk), str(refund.pk), str(intent.pk)), "looks")
+
+
+def test_a_full_queue_of_looks_stops_nothing_that_is_sent_first(
+    fake: FakeProvider, relay: Callable[[], list[Message]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "room_in", lambda queue: 0 if queue == "looks" else 1_000)
+    intent, payout = make_intent(), make_payout(make_payer("100.00"))
+    hurry(intent)
+    assert [message.row_id for message in relay()] == [str(payout.pk)]
+
+
+def test_however_long_messages_wait_a_row_is_looked_at_once(
+    fake: FakeProvider, relay: Callable[[], list[Message]]
+) -> None:
+    intent = make_intent()
+    waiting = []
+    for _ in range(3):
+        # The lease is over, and the message before it waits still.
+        hurry(intent)
+        waiting += relay()
+    assert [message.row_id for message in waiting] == [str(intent.pk)] * 3
+    calls = len(fake.calls)
+    for message in waiting:
+        message.work()
+    assert len(fake.calls) == calls + 1
+    assert reread(intent).attempts == 1
+
+
+def test_of_messages_that_come_at_once_one_is_acted_on(
+    fake: FakeProvider, relay: Callable[[], list[Message]]
+) -> None:
+    intent = make_intent()
+    hurry(intent)
+    [message] = relay()
+    calls = len(fake.calls)
+    at_once(8, lambda _: message.work())
+    assert len(fake.calls) == calls + 1
+
+
+@pytest.fixture
+def hanging(fake: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
+    """A provider that does not answer, and takes its time not to."""
+    monkeypatch.setattr(breaker, "SLOW_SECONDS", 0.0)
+    fake.away = True
+    yield fake
+    breaker.answered(fake.name)
+
+
+def test_a_provider_that_hangs_is_left_alone_by_turns(
+    hanging: FakeProvider, relay: Callable[[], list[Message]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = make_payer("100.00")
+    payouts = [make_payout(user, "1.00") for _ in range(10)]
+    for message in relay():
+        message.work()
+    assert len(hanging.calls) == breaker.IN_A_ROW
+    statuses = [Payout.objects.get(pk=payout.pk).status for payout in payouts]
+    assert statuses.count("pending") == 10 - breaker.IN_A_ROW, "what was put off was not sent"
+    # The pause is over: one asks whether it is back, and nobody else meanwhile.
+    monkeypatch.setattr(breaker, "PAUSE_SECONDS", 0.0)
+    breaker.failed(hanging.name, seconds=15)
+    assert [breaker.lets_through(hanging.name) for _ in range(3)] == [True, False, False]
+    breaker.failed(hanging.name, seconds=15)
+    # It is back: all that was put off is due again after its lease.
+    hanging.away = False
+    for payout in payouts:
+        hurry(payout)
+    for message in relay():
+        message.work()
+    assert {payout.pk for payout in payouts} == set(hanging.payouts)
+
+
+def test_a_provider_that_hangs_delays_no_other_one(
+    hanging: FakeProvider, relay: Callable[[], list[Message]]
+) -> None:
+    for _ in range(breaker.IN_A_ROW):
+        breaker.failed(hanging.name, seconds=15)
+    assert not breaker.lets_through(hanging.name)
+    assert breaker.lets_through("another")
+
+
+def test_who_got_no_turn_does_not_say_that_it_is_back(
+    hanging: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "SLOW_SECONDS", 2.0)
+    for _ in range(breaker.IN_A_ROW):
+        breaker.failed(hanging.name, seconds=15)
+        breaker.failed(hanging.name, seconds=0.25)
+    assert not breaker.lets_through(hanging.name)
+
+
+def test_a_provider_that_fails_at_once_keeps_nobody_waiting_and_is_asked(
+    fake: FakeProvider, relay: Callable[[], list[Message]]
+) -> None:
+    fake.away = True
+    user = make_payer("100.00")
+    for _ in range(6):
+        make_payout(user, "1.00")
+    for message in relay():
+        message.work()
+    assert len(fake.calls) == 6
 
 
 def test_what_does_not_fit_is_left_to_a_person(

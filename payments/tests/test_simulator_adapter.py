@@ -97,6 +97,17 @@ def test_what_it_refuses_is_refused(adapter: SimulatorProvider) -> None:
         adapter.confirm_payment("pay_../../events?x=")
 
 
+def test_a_key_that_was_used_with_other_fields_leaves_the_outcome_open(
+    adapter: SimulatorProvider,
+) -> None:
+    """It was used: a payout that is called refused would be given back while it may be paid."""
+    own = uuid.uuid4()
+    made = adapter.pay_out(payout_id=own, amount=usd("1.00"), destination="DE00 1234")
+    with pytest.raises(ProviderUnavailable):
+        adapter.pay_out(payout_id=own, amount=usd("1.00"), destination="DE00 4321")
+    assert adapter.fetch_payout(made.reference).payout_id == own
+
+
 @pytest.mark.parametrize("name", ["error", "error_after", "cut"])
 def test_an_unknown_outcome_is_cleared_by_the_same_call(
     adapter: SimulatorProvider, name: str

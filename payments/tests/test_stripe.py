@@ -75,12 +75,42 @@ def test_a_payment_is_created_once_per_intent_and_names_it(
     assert headers["Stripe-Version"] == "2026-10-28.endive"
 
 
-def test_a_key_that_was_used_for_another_request_is_refused(provider: StripeProvider) -> None:
+def test_a_key_that_was_used_for_another_request_leaves_the_outcome_open(
+    provider: StripeProvider,
+) -> None:
+    """It was used: that nothing happened is the one thing that is known to be wrong."""
     intent_id = uuid7()
     provider.create_payment(intent_id=intent_id, amount=TEN)
-    with pytest.raises(ProviderRefused) as refusal:
+    with pytest.raises(ProviderUnavailable):
         provider.create_payment(intent_id=intent_id, amount=TEN + TEN)
-    assert refusal.value.code == "idempotency_key_reused"
+
+
+def test_a_payout_or_refund_whose_key_was_used_is_the_one_that_was_made(
+    provider: StripeProvider, peer: Peer
+) -> None:
+    payout_id, refund_id, payment = uuid7(), uuid7(), paid(provider, peer)
+    sent = provider.pay_out(payout_id=payout_id, amount=TEN, destination="ba_1")
+    again = provider.pay_out(payout_id=payout_id, amount=TEN, destination="ba_2")
+    assert again == sent
+    four = Money(Decimal("4.00"), "USD")
+    back = provider.refund(refund_id=refund_id, payment=payment, amount=four)
+    assert provider.refund(refund_id=refund_id, payment=payment, amount=TEN) == back
+    assert peer.objects[payment]["amount_refunded"] == 400
+
+
+def test_a_used_key_of_which_nothing_is_found_leaves_the_outcome_open(
+    provider: StripeProvider, peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    payment = paid(provider, peer)
+    for send in (
+        lambda: provider.pay_out(payout_id=uuid7(), amount=TEN, destination="ba_1"),
+        lambda: provider.refund(refund_id=uuid7(), payment=payment, amount=TEN),
+    ):
+        peer.plan(400, "idempotency_error")
+        with pytest.raises(ProviderUnavailable):
+            send()
+    told = [r for r in caplog.records if r.getMessage() == "stripe_idempotency_key_reused"]
+    assert [line.levelname for line in told] == ["ERROR"] * 2
 
 
 def test_a_confirmed_payment_may_be_confirmed_again(provider: StripeProvider, peer: Peer) -> None:

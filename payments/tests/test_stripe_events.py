@@ -20,6 +20,7 @@ from payments.providers.base import (
     ProviderRefund,
     RefundState,
 )
+from payments.providers.records import to_json
 from payments.providers.stripe import StripeProvider
 from payments.tests.stripe_peer import KEY, SECRET, event, sign
 
@@ -176,6 +177,15 @@ def test_five_minutes_count_both_ways(provider: StripeProvider, age: int, is_goo
         return
     with pytest.raises(InvalidSignature):
         provider.read_event(body.encode(), sign(body, age=age))
+
+
+def test_what_is_read_in_an_event_and_kept_lets_nobody_pay(provider: StripeProvider) -> None:
+    """Its body, which is kept as it was signed, would."""
+    body = event("payment_intent.processing", PAYMENT)
+    happened = provider.read_event(body.encode(), sign(body)).happened
+    assert happened is not None
+    assert str(PAYMENT["client_secret"]) in body
+    assert str(PAYMENT["client_secret"]) not in str(to_json(happened))
 
 
 def test_each_of_several_secrets_is_good_and_no_other(
