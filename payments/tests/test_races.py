@@ -4,6 +4,7 @@ import contextlib
 import uuid
 from decimal import Decimal
 
+import pytest
 from django.db.models import Sum
 
 from events.models import OutboxEvent
@@ -22,12 +23,15 @@ from payments.tests.fakes import (
     tell,
 )
 from payments.tests.test_payouts import money_of
+from transactions import services as ledger
 from transactions.declines import IdempotencyKeyReused
+from transactions.ledger import Journal
 from transactions.models import Transaction
-from transactions.tests.factories import balance_of, make_payee, make_payer
+from transactions.tests.factories import balance_of, instruct, make_payee, make_payer
 from transactions.tests.hold_factories import ask
 from users.models import User
 from users.tests.factories import at_once
+from wallet.services import freeze_wallet, open_wallet
 
 
 def test_webhooks_refreshes_and_confirmations_credit_once(fake: FakeProvider) -> None:
@@ -162,3 +166,26 @@ def test_one_key_serves_one_kind_of_request_also_at_once(fake: FakeProvider) -> 
 
         answers = set(at_once(6, act))
         assert len(answers - {"idempotency_key_reused"}) == 1
+
+
+def test_a_refused_intent_beside_a_transfer_of_its_key_tells_that_it_is_used(
+    fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They lock different wallets, so that the refusal meets the transfer where it is written."""
+    payer, payee = make_payer("100.00"), make_payee()
+    euros = open_wallet(owner=payer, currency="EUR", name="Euros")
+    freeze_wallet(wallet_id=euros.pk, acting_user=payer, reason="test")
+    key = uuid.uuid4().hex
+    write, beside = Journal.write, instruct(payer, payee, "7.00", idempotency_key=key)
+
+    def write_second(journal: Journal) -> None:
+        monkeypatch.setattr(Journal, "write", write)
+        at_once(1, lambda _: ledger.transfer(beside))
+        write(journal)
+
+    monkeypatch.setattr(Journal, "write", write_second)
+    with pytest.raises(IdempotencyKeyReused):
+        services.create_intent(
+            user=payer, amount="5.00", currency="EUR", request=ask(payer, key, of="in")
+        )
+    assert balance_of(payee) == "7.00"
