@@ -150,7 +150,7 @@ def close_wallet(*, wallet_id: uuid.UUID, owner_id: uuid.UUID) -> Wallet:
 
     Joins the caller's transaction, which has ended the wallet's expired holds
     (``transactions.services.close_wallet``). Raises ``NotFound``, ``InvalidWalletState`` where it is
-    frozen or closed already, ``WalletNotEmpty``, ``WalletInUse`` where an app above knows of more to come.
+    frozen or closed already, ``WalletNotEmpty``, ``WalletInUse`` where an app above knows of more.
     """
     wallet = lock_wallets([wallet_id]).get(wallet_id)
     if wallet is None or wallet.owner_id != owner_id:

@@ -231,6 +231,7 @@ def _insert(
     ):
         return refusal
     draft.save(force_insert=True)
+    ledger.claim_key_within(draft.user_id, request.idempotency_key)
     return draft
 
 

@@ -12,9 +12,11 @@ from payments import services
 from payments.models import PaymentIntent, Payout, Refund
 from payments.providers.base import PaymentState, PayoutState, RefundState
 from payments.services import InvalidPaymentState
+from payments.services.accounts import cash_wallet_id
 from payments.tests.fakes import (
     FakeProvider,
     asking,
+    dollars,
     make_intent,
     make_paid_intent,
     make_payout,
@@ -27,11 +29,11 @@ from transactions import services as ledger
 from transactions.declines import IdempotencyKeyReused
 from transactions.ledger import Journal
 from transactions.models import Transaction
-from transactions.tests.factories import balance_of, instruct, make_payee, make_payer
+from transactions.tests.factories import balance_of, make_payee, make_payer, wallet_of
 from transactions.tests.hold_factories import ask
 from users.models import User
 from users.tests.factories import at_once
-from wallet.services import freeze_wallet, open_wallet
+from wallet.services import freeze_wallet
 
 
 def test_webhooks_refreshes_and_confirmations_credit_once(fake: FakeProvider) -> None:
@@ -168,24 +170,29 @@ def test_one_key_serves_one_kind_of_request_also_at_once(fake: FakeProvider) -> 
         assert len(answers - {"idempotency_key_reused"}) == 1
 
 
-def test_a_refused_intent_beside_a_transfer_of_its_key_tells_that_it_is_used(
+def test_a_refused_intent_beside_a_posting_of_its_key_tells_that_it_is_used(
     fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They lock different wallets, so that the refusal meets the transfer where it is written."""
-    payer, payee = make_payer("100.00"), make_payee()
-    euros = open_wallet(owner=payer, currency="EUR", name="Euros")
-    freeze_wallet(wallet_id=euros.pk, acting_user=payer, reason="test")
-    key = uuid.uuid4().hex
-    write, beside = Journal.write, instruct(payer, payee, "7.00", idempotency_key=key)
+    """Where they share no wallet, the refusal meets the other one where it is written."""
+    user, payee, key = make_payee(), make_payee(), uuid.uuid4().hex
+    freeze_wallet(wallet_id=wallet_of(user).pk, acting_user=user, reason="test")
+    source_id = cash_wallet_id(fake.name, "USD")
+    write = Journal.write
+
+    def post(number: int) -> None:
+        ledger.deposit(
+            source_id=source_id,
+            target_id=wallet_of(payee).pk,
+            amount=dollars("7.00"),
+            request=ask(user, key, of="beside"),
+        )
 
     def write_second(journal: Journal) -> None:
         monkeypatch.setattr(Journal, "write", write)
-        at_once(1, lambda _: ledger.transfer(beside))
+        at_once(1, post)
         write(journal)
 
     monkeypatch.setattr(Journal, "write", write_second)
     with pytest.raises(IdempotencyKeyReused):
-        services.create_intent(
-            user=payer, amount="5.00", currency="EUR", request=ask(payer, key, of="in")
-        )
+        services.create_intent(user=user, amount="5.00", request=ask(user, key, of="in"))
     assert balance_of(payee) == "7.00"
