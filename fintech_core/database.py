@@ -49,18 +49,19 @@ R = TypeVar("R")
 _ATTEMPTS = 5
 
 
-def exactly_once(work: Callable[[], R], *, keys: str = "") -> R:
+def exactly_once(work: Callable[[], R], *, keys: str | tuple[str, ...] = ()) -> R:
     """Run a transaction whose effects are guarded by idempotency keys, to a known end.
 
     It runs again, on a new connection where need be, after a deadlock, a serialization failure, a lost
-    connection, or when another request took a key meanwhile (the unique constraint ``keys``): at most 5
-    times in about a second. Running again is safe even when the first commit did land unseen: the second
-    run finds the keys and replays.
+    connection, or when another request took a key meanwhile (the unique constraints ``keys``, one or
+    several): at most 5 times in about a second. Running again is safe even when the first commit did land
+    unseen: the second run finds the keys and replays.
 
     Raises ``OutcomeUnknown`` where a commit was sent and nothing certain can be learnt of it;
     ``RequestInProgress`` when a lock or key was not to be had, ``PostingsHalted`` while no money may
     move, and ``ServiceUnavailable`` when the database stayed away: with these nothing was done.
     """
+    names = {keys} if isinstance(keys, str) else {*keys}
     in_doubt = False
     refusal: DomainError = ServiceUnavailable()
     for attempt in range(_ATTEMPTS):
@@ -72,7 +73,7 @@ def exactly_once(work: Callable[[], R], *, keys: str = "") -> R:
                 committing = True
             return result  # noqa: TRY300 - the return belongs to the attempt
         except IntegrityError as error:
-            if constraint_of(error) != keys:
+            if constraint_of(error) not in names:
                 raise
             refusal = RequestInProgress()
         except (OperationalError, InterfaceError, InternalError) as error:

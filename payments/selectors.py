@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from fintech_core.database import call
 from fintech_core.exceptions import NotFound
@@ -18,6 +18,15 @@ from payments.models import (
     RefundStatus,
 )
 from users.models import User
+from wallet.models import Wallet
+
+# Of each kind of movement, what waits for a last word; and whatever is still to be asked about.
+_IS_DUE = Q(next_attempt_at__isnull=False)
+_OPEN_INTENTS = _IS_DUE | Q(
+    status__in=[IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.PROCESSING]
+)
+_OPEN_REFUNDS = _IS_DUE | Q(status=RefundStatus.PENDING)
+_OPEN_PAYOUTS = _IS_DUE | Q(status__in=[PayoutStatus.PENDING, PayoutStatus.IN_TRANSIT])
 
 
 def list_intents_of(user: User) -> QuerySet[PaymentIntent]:
@@ -44,6 +53,18 @@ def get_payout_of(user: User, payout_id: uuid.UUID) -> Payout:
     if payout is None:
         raise NotFound
     return payout
+
+
+def has_open_movements(wallet: Wallet) -> bool:
+    """Whether a provider may still pay into a user's wallet, or send back what went out of it."""
+    if wallet.owner_id is None:
+        return False
+    intents = PaymentIntent.objects.filter(_OPEN_INTENTS, user=wallet.owner_id, wallet=wallet)
+    refunds = Refund.objects.filter(
+        _OPEN_REFUNDS, intent__user=wallet.owner_id, intent__wallet=wallet
+    )
+    payouts = Payout.objects.filter(_OPEN_PAYOUTS, user=wallet.owner_id, wallet=wallet)
+    return intents.exists() or refunds.exists() or payouts.exists()
 
 
 def describe_intent(intent: PaymentIntent) -> dict[str, Any]:

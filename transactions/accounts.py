@@ -137,6 +137,7 @@ class Opened:
     standings: dict[uuid.UUID, Standing]
     holds: dict[uuid.UUID, HoldRecord]
     known_transactions: list[uuid.UUID]
+    claimed_keys: frozenset[tuple[uuid.UUID, str]]
     primaries: dict[uuid.UUID, Account] = field(default_factory=dict)
     emails: dict[str, Standing] = field(default_factory=dict)
     phones: dict[str, Standing] = field(default_factory=dict)
@@ -180,8 +181,9 @@ def open_accounts(
 
     They are those named, the primary ones of the users named, and those where their owners' limits are
     counted. What names nothing is left out: the caller finds out. ``keys`` are the idempotency keys whose
-    transactions are looked up, ``holds`` those to be read besides the expired ones of the wallets.
-    ``patience`` is how many milliseconds to wait for a lock, where that is not the connection's own.
+    transactions and claims are looked up, ``holds`` those to be read besides the expired ones of the
+    wallets. ``patience`` is how many milliseconds to wait for a lock, where that is not the connection's
+    own.
     """
     asked: dict[str, Any] = {"patience": patience} if patience is not None else {}
     named: tuple[tuple[str, Iterable[Any]], ...] = (
@@ -197,7 +199,7 @@ def open_accounts(
     for name, values in named:
         if distinct := list(set(values)):
             asked[name] = distinct
-    # A function of the database; its rows are positional (sql/open_accounts.sql).
+    # A function of the database; its rows are positional (sql/claimed_keys.sql).
     [(found,)] = call("open_accounts", orjson.dumps(asked).decode())
     return _opened(orjson.loads(found))
 
@@ -216,6 +218,7 @@ def _opened(found: dict[str, Any]) -> Opened:
         standings=standings,
         holds=holds,
         known_transactions=[uuid.UUID(text) for text in found["keys"] or ()],
+        claimed_keys=frozenset((uuid.UUID(user), key) for user, key in found["claims"] or ()),
     )
     for account in opened.accounts.values():
         if account.is_primary and account.owner_id:

@@ -23,7 +23,7 @@ from transactions.declines import (
     WalletFrozen,
 )
 from transactions.models import SHOWN_STATUS
-from wallet.models import HoldStatus, WalletStatus
+from wallet.models import HoldStatus, Wallet, WalletStatus
 
 
 def decide_transfer(
@@ -60,7 +60,7 @@ def decide_schedule(*, source: Account, target: Account, amount: Money) -> None:
         raise KycRequired
 
 
-def decide_deposit(*, source: Account, target: Account, amount: Money) -> None:
+def decide_deposit(*, source: Account | Wallet, target: Account, amount: Money) -> None:
     """Let money come in from a platform wallet: no limit but the target's largest balance."""
     require_open(source, target)
     _require_currency(amount, source, target)
@@ -119,7 +119,7 @@ def decide_conversion(
     require_room(target, to_amount)
 
 
-def require_open(*accounts: Account) -> None:
+def require_open(*accounts: Account | Wallet) -> None:
     """Neither frozen nor closed."""
     for account in accounts:
         if account.status == WalletStatus.FROZEN:
@@ -128,7 +128,7 @@ def require_open(*accounts: Account) -> None:
             raise WalletClosed
 
 
-def _require_currency(amount: Money, *accounts: Account) -> None:
+def _require_currency(amount: Money, *accounts: Account | Wallet) -> None:
     if any(account.currency != amount.currency for account in accounts):
         raise CurrencyMismatch
 
@@ -152,7 +152,7 @@ def _require_funds(source: Account, amount: Decimal) -> None:
         raise InsufficientFunds
 
 
-def require_room(target: Account, amount: Decimal, source: Account | None = None) -> None:
+def require_room(target: Account, amount: Decimal, source: Account | Wallet | None = None) -> None:
     """All wallets of the target's owner in this currency together stay within the largest balance."""
     if target.is_platform or (source is not None and source.owner_id == target.owner_id):
         return

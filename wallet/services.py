@@ -16,6 +16,7 @@ from fintech_core.exceptions import DomainError, InvalidInput, NotFound
 from fintech_core.money import InvalidMoney, Money, format_amount
 from fintech_core.times import format_time
 from users.models import User
+from wallet.hooks import wallet_will_close
 from wallet.locks import lock_wallets, lock_wallets_of
 from wallet.models import Wallet, WalletKind, WalletStatus
 
@@ -42,6 +43,14 @@ class WalletNotEmpty(DomainError):
     status = 409
     code = "wallet_not_empty"
     title = "Only an empty wallet can be closed."
+
+
+class WalletInUse(DomainError):
+    """409: money may still come to it by a payment that is not finished."""
+
+    status = 409
+    code = "wallet_in_use"
+    title = "Payments of this wallet are not finished; wait for them, or cancel them."
 
 
 class OverdraftInUse(DomainError):
@@ -141,7 +150,7 @@ def close_wallet(*, wallet_id: uuid.UUID, owner_id: uuid.UUID) -> Wallet:
 
     Joins the caller's transaction, which has ended the wallet's expired holds
     (``transactions.services.close_wallet``). Raises ``NotFound``, ``InvalidWalletState`` where it is
-    frozen or closed already, ``WalletNotEmpty``.
+    frozen or closed already, ``WalletNotEmpty``, ``WalletInUse`` where an app above knows of more.
     """
     wallet = lock_wallets([wallet_id]).get(wallet_id)
     if wallet is None or wallet.owner_id != owner_id:
@@ -150,6 +159,7 @@ def close_wallet(*, wallet_id: uuid.UUID, owner_id: uuid.UUID) -> Wallet:
         raise InvalidWalletState(f"The wallet is {wallet.status}.", wallet_status=wallet.status)
     if wallet.balance or wallet.held:
         raise WalletNotEmpty
+    wallet_will_close.send(sender=Wallet, wallet=wallet)
     wallet.status = WalletStatus.CLOSED
     wallet.save(update_fields=["status"])
     record_audit(

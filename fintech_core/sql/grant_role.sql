@@ -11,6 +11,7 @@ GRANT EXECUTE ON FUNCTION take_outbox_events(integer) TO {role};
 -- The ledger is written by post_ledger() alone, which runs with its owner's rights.
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON transactions_ledgerentry, transactions_transaction
     FROM {role};
+REVOKE UPDATE, DELETE, TRUNCATE ON transactions_claimedkey FROM {role};
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON wallet_hold FROM {role};
 GRANT EXECUTE ON FUNCTION post_ledger(json, posted_entry[], posted_wallet[], json) TO {role};
 -- Of a wallet it changes what is not the ledger's; it needs some UPDATE right to lock rows.

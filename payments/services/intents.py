@@ -41,8 +41,8 @@ from users.models import User
 
 logger = logging.getLogger(__name__)
 
-# The constraint that gives a key to one intent of its user.
-_KEYS = "intent_key_is_unique_per_user"
+# The constraints that give a key to one intent of its user, or to the refusal of one.
+_KEYS = ("intent_key_is_unique_per_user", ledger.KEYS)
 
 SIMULATOR = "simulator"
 # How long an answer to a confirmation may take before the sweep asks.
@@ -231,6 +231,7 @@ def _insert(
     ):
         return refusal
     draft.save(force_insert=True)
+    ledger.claim_key_within(draft.user_id, request.idempotency_key)
     return draft
 
 

@@ -31,7 +31,7 @@ _REPLAYED = {"Idempotency-Replayed": "true"}
 
 
 def _count_question(request: HttpRequest) -> None:
-    """Each of these has a provider asked: nobody does so without end."""
+    """Each request that has a provider asked comes by here first: nobody does so without end."""
     count_attempt(
         scope="payment",
         subject=str(caller_of(request).pk),
@@ -92,10 +92,11 @@ class IntentView(APIView):
 
 
 class _IntentActView(APIView):
-    """Something done to a payment, whose answer is the payment as it is then."""
+    """Something that a payment's provider is asked for; the answer is the payment as it is then."""
 
     def post(self, request: HttpRequest, intent_id: uuid.UUID) -> Response:
         NothingSerializer.take(request.data)
+        _count_question(request)
         return Response(selectors.describe_intent(self.act(request, intent_id)))
 
     def act(self, request: HttpRequest, intent_id: uuid.UUID) -> PaymentIntent:
@@ -135,7 +136,6 @@ class IntentRefreshView(_IntentActView):
         return super().post(request, intent_id)
 
     def act(self, request: HttpRequest, intent_id: uuid.UUID) -> PaymentIntent:
-        _count_question(request)
         return services.refresh_intent(user=caller_of(request), intent_id=intent_id)
 
 
@@ -150,6 +150,7 @@ class IntentSimulateView(APIView):
     )
     def post(self, request: HttpRequest, intent_id: uuid.UUID) -> Response:
         values = SimulationSerializer.take(request.data)
+        _count_question(request)
         intent = services.simulate_intent(
             user=caller_of(request), intent_id=intent_id, outcome=values["outcome"]
         )

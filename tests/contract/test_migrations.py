@@ -24,6 +24,9 @@ LOADED = {
     "payments/sql/reconciliation.sql": (
         "80c2c90093ae572df2a78721c9fc553e57c93f33f77ba26f1875c12f219c3b84"
     ),
+    "transactions/sql/claimed_keys.sql": (
+        "2121dc92d8835677264982e827df273a3ab4d436989010855d6707c4a4a220c0"
+    ),
     "transactions/sql/exchange.sql": (
         "ea11f0da686e3ef2c0fd1f31682be91a92927bac77a496dcf871e0bb0f0c2da4"
     ),

@@ -487,13 +487,23 @@ def test_the_schema_names_the_calls(fake: FakeProvider) -> None:
     assert set(paths[PAYOUTS]) == {"get", "post"}
 
 
-def test_who_has_a_provider_asked_without_end_is_stopped(fake: FakeProvider, settings: Any) -> None:
+@pytest.mark.parametrize("what", ["confirm", "cancel", "refresh", "simulate"])
+def test_who_has_a_provider_asked_without_end_is_stopped(
+    fake: FakeProvider, settings: Any, what: str
+) -> None:
     settings.PAYMENTS_PER_HOUR = 2
+    settings.PAYMENT_PROVIDERS = [*settings.PAYMENT_PROVIDERS, "simulator"]
     client, key = api_client(make_payee()), uuid.uuid4().hex
-    intent_id = pay_in(client).json()["id"]
-    assert act(client, intent_id, "refresh").status_code == 200
-    for response in (act(client, intent_id, "refresh"), pay_in(client, idempotency_key=key)):
-        require_problem(response, 429, "throttled")
-        assert int(response["Retry-After"]) > 0
-    settings.PAYMENTS_PER_HOUR = 100
-    assert pay_in(client, idempotency_key=key).status_code == 201
+    members = {"outcome": "succeeded"} if what == "simulate" else {}
+    checked: Any = Simulating()
+    with registry.registered(checked):
+        intent_id = pay_in(client, provider="simulator").json()["id"]
+        assert act(client, intent_id, what, **members).status_code < 300
+        for response in (
+            act(client, intent_id, what, **members),
+            pay_in(client, idempotency_key=key),
+        ):
+            require_problem(response, 429, "throttled")
+            assert int(response["Retry-After"]) > 0
+        settings.PAYMENTS_PER_HOUR = 100
+        assert pay_in(client, idempotency_key=key).status_code == 201

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 Edit = tuple[str, str, str]
 
-_OPEN = "transactions/sql/open_accounts.sql"
+_OPEN = "transactions/sql/claimed_keys.sql"
 _ROWS = "FROM (SELECT * FROM wallet_wallet l WHERE l.id = ANY (wanted) ORDER BY l.id"
 _LOCK = f"{_ROWS} FOR NO KEY UPDATE) AS w;"
 _READ = f"{_ROWS}) AS w;"

@@ -11,6 +11,7 @@ from transactions.models.exchange import (
     ExchangeRate,
     Quote,
 )
+from transactions.models.keys import ClaimedKey
 from transactions.models.ledger import (
     GIVES_BACK,
     SHOWN_STATUS,
@@ -30,6 +31,7 @@ __all__ = [
     "SHOWN_STATUS",
     "Checkpoint",
     "CheckpointHead",
+    "ClaimedKey",
     "ExchangeRate",
     "LedgerEntry",
     "LedgerHalt",

@@ -49,6 +49,7 @@ from transactions.services.quotes import (
 )
 from transactions.services.recording import (
     KEYS,
+    claim_key_within,
 )
 from transactions.services.refunds import (
     refund_within,
@@ -89,6 +90,7 @@ __all__ = [
     "cancel_schedule",
     "capture_hold",
     "capture_holds",
+    "claim_key_within",
     "clear_halt",
     "close_wallet",
     "convert",

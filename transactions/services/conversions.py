@@ -28,7 +28,7 @@ from transactions.models import Quote, TransactionKind, TransactionStatus
 from transactions.rates import Exchange, Price, exchange, price_of
 from transactions.selectors import records_by_key
 from transactions.services.quotes import exchanged_of, own_wallets, parse_amount
-from transactions.services.recording import KEYS, declined, fee_wallets, replay
+from transactions.services.recording import KEYS, declined, fee_wallets, replay, require_unclaimed
 from wallet.models import WalletKind
 from wallet.services import platform_wallet_id
 
@@ -120,6 +120,7 @@ def _convert(
         return replay(found[key], request.fingerprint)
     if isinstance(terms, DomainError):
         raise terms
+    require_unclaimed(opened, *key)
     if not opened.standings[caller_id].is_active:
         raise CallerInactive
     # Rules.

@@ -12,9 +12,10 @@ from transactions.declines import Decline
 from transactions.instructions import Outcome, Request, TransactionRecord
 from transactions.ledger import Journal
 from transactions.models import TransactionKind, TransactionStatus
-from transactions.selectors import records_by_key
 from transactions.services.parties import require_active
-from transactions.services.recording import KEYS, declined, replay
+from transactions.services.recording import KEYS, declined, known_outcome, open_pair
+from wallet.locks import lock_wallets_of
+from wallet.models import Wallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def deposit(
 
     def work() -> Outcome:
         opened = _open(instruction)
-        known = _known(opened, instruction.request)
+        known = known_outcome(opened, instruction.request)
         if known is not None:
             return known
         try:
@@ -63,40 +64,42 @@ def deposit_within(instruction: DepositInstruction) -> Outcome:
     ``exactly_once(keys=KEYS)``.
     """
     opened = _open(instruction)
-    return _known(opened, instruction.request) or _post(instruction, opened)
+    return known_outcome(opened, instruction.request) or _post(instruction, opened)
 
 
 def refuse_deposit_within(instruction: DepositInstruction) -> Outcome | None:
-    """Judge a deposit before its money is asked for: None where it would be credited now.
+    """Judge a deposit before its money is asked for: None where its target would take it now.
 
     A refusal is recorded under the caller's key, and replayed. Joins the open transaction, which holds
-    the wallets' locks from here on. Raises ``IdempotencyKeyReused``, ``CallerInactive``.
+    the locks of all the caller's wallets from here on, so that nothing else uses the key until it ends
+    (``claim_key_within``); nothing moves, and the source is not locked. Raises ``IdempotencyKeyReused``,
+    ``CallerInactive``.
     """
-    opened = _open(instruction)
-    known = _known(opened, instruction.request)
+    request = instruction.request
+    if request.caller_id:
+        lock_wallets_of(request.caller_id)
+    opened = open_accounts(
+        wallets=[instruction.target_id],
+        users=[request.caller_id] if request.caller_id else [],
+        keys=[(request.caller_id, request.idempotency_key)],
+    )
+    known = known_outcome(opened, request)
     if known is not None:
         return known
-    require_active(instruction.request, opened)
+    require_active(request, opened)
     try:
-        _judge(instruction, opened)
+        rules.decide_deposit(
+            source=Wallet.objects.get(pk=instruction.source_id),
+            target=opened.accounts[instruction.target_id],
+            amount=instruction.amount,
+        )
     except Decline as decline:
         return _decline(instruction, opened, decline)
     return None
 
 
 def _open(instruction: DepositInstruction) -> Opened:
-    request = instruction.request
-    return open_accounts(
-        wallets=[instruction.source_id, instruction.target_id],
-        users=[request.caller_id] if request.caller_id else [],
-        keys=[(request.caller_id, request.idempotency_key)],
-    )
-
-
-def _known(opened: Opened, request: Request) -> Outcome | None:
-    found = records_by_key(opened.known_transactions)
-    first = found.get((request.caller_id, request.idempotency_key))
-    return replay(first, request.fingerprint) if first else None
+    return open_pair(instruction.source_id, instruction.target_id, instruction.request)
 
 
 def _judge(instruction: DepositInstruction, opened: Opened) -> None:
@@ -129,7 +132,6 @@ def _decline(instruction: DepositInstruction, opened: Opened, decline: Decline) 
 
 def _record(instruction: DepositInstruction, opened: Opened) -> TransactionRecord:
     request, amount = instruction.request, instruction.amount
-    source = opened.accounts[instruction.source_id]
     target = opened.accounts[instruction.target_id]
     return TransactionRecord(
         id=uuid7(),
@@ -138,12 +140,12 @@ def _record(instruction: DepositInstruction, opened: Opened) -> TransactionRecor
         amount=amount.amount,
         currency=amount.currency,
         fee=amount.amount * 0,
-        from_wallet_id=source.id,
+        from_wallet_id=instruction.source_id,
         to_wallet_id=target.id,
         initiated_by_id=request.caller_id,
         idempotency_key=request.idempotency_key,
         fingerprint=request.fingerprint,
-        created_at=opened.moment(source, target),
+        created_at=opened.moment(target),
         description=instruction.description,
         request_id=request.request_id,
         client_address=request.client_address,

@@ -36,7 +36,13 @@ from transactions.selectors import (
     transactions_by_id,
 )
 from transactions.services.parties import Side, require_active, side_of
-from transactions.services.recording import KEYS, declined, fee_wallets_of, replay
+from transactions.services.recording import (
+    KEYS,
+    declined,
+    fee_wallets_of,
+    replay,
+    require_unclaimed,
+)
 from wallet.models import HoldStatus
 
 logger = logging.getLogger(__name__)
@@ -221,6 +227,7 @@ def _all_or_none(
                 outcome(found[request.caller_id, asked.key], asked.row.pk, is_replay=True)
                 for asked in kept
             ]
+        require_unclaimed(session.opened, request.caller_id, request.idempotency_key)
         require_active(request, session.opened)
         outcomes = []
         for asked in asked_holds:
@@ -267,6 +274,8 @@ def _open(asked_holds: Sequence[_Asked], request: Request, fees: dict[str, uuid.
             *(row.to_wallet_id for row in rows),
             *fees.values(),
         ],
+        # An operator's own wallet: who claims a key of the caller's holds its lock.
+        primaries=[request.caller_id] if request.caller_id else [],
         users=[request.caller_id] if request.caller_id else [],
         holds=[row.pk for row in rows],
         keys=[(request.caller_id, asked.key) for asked in asked_holds],

@@ -6,15 +6,52 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
+from transactions.accounts import Opened, open_accounts
 from transactions.declines import Decline, IdempotencyKeyReused
-from transactions.instructions import Outcome, TransactionRecord
+from transactions.instructions import Outcome, Request, TransactionRecord
 from transactions.ledger import Journal
-from transactions.models import TransactionStatus
+from transactions.models import ClaimedKey, TransactionStatus
+from transactions.selectors import records_by_key
 from wallet.models import WalletKind
 from wallet.services import platform_wallet_id
 
 # The constraint that gives a key to one transaction of its caller.
 KEYS = "idempotency_key_is_unique_per_caller"
+
+
+def open_pair(source_id: uuid.UUID, target_id: uuid.UUID, request: Request) -> Opened:
+    """Lock two wallets, and read what a request that moves money between them is decided by."""
+    return open_accounts(
+        wallets=[source_id, target_id],
+        users=[request.caller_id] if request.caller_id else [],
+        keys=[(request.caller_id, request.idempotency_key)],
+    )
+
+
+def known_outcome(opened: Opened, request: Request) -> Outcome | None:
+    """The first answer to this request; None where its key is new.
+
+    Raises ``IdempotencyKeyReused`` where the caller used the key for another one.
+    """
+    key = (request.caller_id, request.idempotency_key)
+    require_unclaimed(opened, *key)
+    first = records_by_key(opened.known_transactions).get(key)
+    return replay(first, request.fingerprint) if first else None
+
+
+def require_unclaimed(opened: Opened, caller_id: uuid.UUID | None, key: str) -> None:
+    """The key is free, or a transaction's; else ``IdempotencyKeyReused``."""
+    if (caller_id, key) in opened.claimed_keys:
+        raise IdempotencyKeyReused
+
+
+def claim_key_within(caller_id: uuid.UUID, idempotency_key: str) -> None:
+    """From the commit on, no money moves by the caller's key, which is used for something else.
+
+    Joins the open transaction, in which ``refuse_deposit_within`` found the key free and locked all
+    wallets of the caller.
+    """
+    ClaimedKey.objects.create(caller_id=caller_id, idempotency_key=idempotency_key)
 
 
 def replay(record: TransactionRecord, fingerprint: bytes) -> Outcome:

@@ -11,14 +11,14 @@ from typing import Any
 from fintech_core.fields import uuid7
 from fintech_core.money import Money, format_amount
 from transactions import rules
-from transactions.accounts import Opened, open_accounts
+from transactions.accounts import Opened
 from transactions.declines import Decline, InvalidTransactionState, ReversalExceedsOriginal
 from transactions.instructions import Outcome, Request, TransactionRecord
 from transactions.ledger import Journal
 from transactions.models import TransactionKind, TransactionStatus
-from transactions.selectors import records_by_key, reversed_amounts, transactions_by_id
+from transactions.selectors import reversed_amounts, transactions_by_id
 from transactions.services.parties import require_active
-from transactions.services.recording import declined, replay
+from transactions.services.recording import declined, known_outcome, open_pair
 
 
 def refund_within(
@@ -34,8 +34,8 @@ def refund_within(
     row = transactions_by_id([deposit_id])[deposit_id]
     if (row.kind, row.status) != (TransactionKind.DEPOSIT, TransactionStatus.POSTED):
         raise InvalidTransactionState
-    opened = _open(row, request)
-    if known := _known(opened, request):
+    opened = open_pair(row.from_wallet_id, row.to_wallet_id, request)
+    if known := known_outcome(opened, request):
         return known
     require_active(request, opened)
     # Read under the locks: whoever refunds this has to have them.
@@ -70,8 +70,8 @@ def return_within(transaction_id: uuid.UUID) -> TransactionRecord:
         idempotency_key=f"return {transaction_id}",
         fingerprint=transaction_id.bytes * 2,
     )
-    opened = _open(row, request)
-    if known := _known(opened, request):
+    opened = open_pair(row.from_wallet_id, row.to_wallet_id, request)
+    if known := known_outcome(opened, request):
         return known.transaction
     money = Money(row.amount, row.currency)
     journal = Journal(opened)
@@ -81,20 +81,6 @@ def return_within(transaction_id: uuid.UUID) -> TransactionRecord:
     journal.post(record, (source, -money.amount), (target, money.amount))
     journal.write()
     return record
-
-
-def _open(row: Any, request: Request) -> Opened:
-    return open_accounts(
-        wallets=[row.from_wallet_id, row.to_wallet_id],
-        users=[request.caller_id] if request.caller_id else [],
-        keys=[(request.caller_id, request.idempotency_key)],
-    )
-
-
-def _known(opened: Opened, request: Request) -> Outcome | None:
-    found = records_by_key(opened.known_transactions)
-    first = found.get((request.caller_id, request.idempotency_key))
-    return replay(first, request.fingerprint) if first else None
 
 
 def _back(

@@ -20,9 +20,9 @@ from transactions.declines import (
 from transactions.instructions import Outcome, Request, TransactionRecord
 from transactions.ledger import Journal
 from transactions.models import TransactionKind, TransactionStatus
-from transactions.selectors import records_by_key, reversed_amounts, transactions_by_id
+from transactions.selectors import reversed_amounts, transactions_by_id
 from transactions.services.parties import Side, require_active, side_of
-from transactions.services.recording import KEYS, declined, replay
+from transactions.services.recording import KEYS, declined, known_outcome
 
 
 def reverse_transaction(
@@ -53,16 +53,16 @@ def reverse_transaction(
         raise InvalidInput({"amount": [str(error)]}) from None
 
     def work() -> Outcome:
-        key = (request.caller_id, request.idempotency_key)
         opened = open_accounts(
             wallets=[row.from_wallet_id, row.to_wallet_id],
+            # An operator's own wallet: who claims a key of the caller's holds its lock.
+            primaries=[request.caller_id] if request.caller_id else [],
             users=[request.caller_id] if request.caller_id else [],
             holds=[row.pk],
-            keys=[key],
+            keys=[(request.caller_id, request.idempotency_key)],
         )
-        found = records_by_key(opened.known_transactions)
-        if key in found:
-            return replay(found[key], request.fingerprint)
+        if known := known_outcome(opened, request):
+            return known
         require_active(request, opened)
         posted = _posted_amount(row, opened)
         # Read under the locks: whoever reverses this has to have them.

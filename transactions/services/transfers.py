@@ -25,7 +25,7 @@ from transactions.instructions import Outcome, TransactionRecord, TransferInstru
 from transactions.ledger import Journal
 from transactions.models import TransactionKind, TransactionStatus
 from transactions.selectors import records_by_key
-from transactions.services.recording import KEYS, declined, fee_wallets, replay
+from transactions.services.recording import KEYS, declined, fee_wallets, replay, require_unclaimed
 from wallet.models import HoldStatus
 
 # How long a group waits for a lock: longer than other groups hold theirs, shorter than anybody notices.
@@ -150,6 +150,7 @@ def _judge(
                 continue
             if not isinstance(route, Route):
                 raise route
+            require_unclaimed(opened, *key)
             # Rules, and what they allow goes to the journal.
             record = _decide(instruction, route, opened, fees, journal)
         except DomainError as error:

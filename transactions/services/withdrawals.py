@@ -19,7 +19,7 @@ from transactions.ledger import Journal
 from transactions.models import TransactionKind, TransactionStatus
 from transactions.selectors import records_by_key, transactions_by_id
 from transactions.services.parties import require_active
-from transactions.services.recording import declined, replay
+from transactions.services.recording import declined, known_outcome, open_pair
 from wallet.models import HoldStatus
 
 WITHDRAWAL_HOLD_LIFETIME = datetime.timedelta(days=3650)
@@ -38,15 +38,9 @@ def hold_withdrawal_within(
     The outcome is pending, or declined by the wallet's state, currency, limits or funds, in the order of
     docs/api.md. Raises ``KycRequired``, ``CallerInactive`` and ``IdempotencyKeyReused``.
     """
-    key = (request.caller_id, request.idempotency_key)
-    opened = open_accounts(
-        wallets=[source_id, target_id],
-        users=[request.caller_id] if request.caller_id else [],
-        keys=[key],
-    )
-    found = records_by_key(opened.known_transactions)
-    if key in found:
-        return replay(found[key], request.fingerprint)
+    opened = open_pair(source_id, target_id, request)
+    if known := known_outcome(opened, request):
+        return known
     require_active(request, opened)
     source, target = opened.accounts[source_id], opened.accounts[target_id]
     journal = Journal(opened)
