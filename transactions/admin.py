@@ -24,6 +24,7 @@ from transactions.instructions import Request
 from transactions.models import (
     Checkpoint,
     CheckpointHead,
+    ClaimedKey,
     ExchangeRate,
     LedgerEntry,
     LedgerHalt,
@@ -263,6 +264,15 @@ class QuoteAdmin(ReadOnlyAdmin):
     @admin.display(description="buys")
     def bought(self, quote: Quote) -> str:
         return _with_currency(quote.to_amount, quote.to_currency)
+
+
+@admin.register(ClaimedKey)
+class ClaimedKeyAdmin(ReadOnlyAdmin):
+    list_display = ("id", "caller", "idempotency_key")
+    search_fields = ("=idempotency_key", "=caller__email")
+    list_select_related = ("caller",)
+    ordering = ("-id",)
+    show_full_result_count = False
 
 
 @admin.register(Schedule)

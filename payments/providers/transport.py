@@ -19,7 +19,7 @@ LARGEST_ANSWER = 32 * 1024 * 1024
 # So many threads of a process wait for one provider at most, and the next one that long for its turn: a
 # provider that hangs leaves the other threads to everybody else.
 CALLS_AT_ONCE = 8
-TURN_SECONDS = 0.25
+TURN_SECONDS = 1.0
 
 # What may go wrong on the way to a peer and back.
 TRANSPORT_FAILURES = (

@@ -25,6 +25,7 @@ from payments.providers.base import (
 )
 from payments.providers.stripe import StripeProvider
 from payments.providers.stripe_objects import from_minor_units, to_minor_units
+from payments.providers.transport import CALLS_AT_ONCE
 from payments.tests.stripe_peer import KEY, SECRET, Peer, serving
 
 TEN = Money(Decimal("10.00"), "USD")
@@ -267,7 +268,7 @@ def test_where_nobody_listens_and_where_it_points_elsewhere(
 
 def test_many_threads_share_one_adapter(provider: StripeProvider, peer: Peer) -> None:
     ids = [uuid7() for _ in range(60)]
-    with ThreadPoolExecutor(12) as threads:
+    with ThreadPoolExecutor(CALLS_AT_ONCE) as threads:
         made = list(
             threads.map(lambda own: provider.create_payment(intent_id=own, amount=TEN), ids * 2)
         )

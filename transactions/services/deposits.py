@@ -133,6 +133,8 @@ def _decline(instruction: DepositInstruction, opened: Opened, decline: Decline) 
 def _record(instruction: DepositInstruction, opened: Opened) -> TransactionRecord:
     request, amount = instruction.request, instruction.amount
     target = opened.accounts[instruction.target_id]
+    # The source is not among them where nothing will move.
+    source = opened.accounts.get(instruction.source_id, target)
     return TransactionRecord(
         id=uuid7(),
         kind=TransactionKind.DEPOSIT,
@@ -145,7 +147,7 @@ def _record(instruction: DepositInstruction, opened: Opened) -> TransactionRecor
         initiated_by_id=request.caller_id,
         idempotency_key=request.idempotency_key,
         fingerprint=request.fingerprint,
-        created_at=opened.moment(target),
+        created_at=opened.moment(source, target),
         description=instruction.description,
         request_id=request.request_id,
         client_address=request.client_address,
