@@ -98,7 +98,7 @@ def create_intent(
         if isinstance(result, Outcome):
             return CreatedIntent(None, refusal=result, is_replay=result.is_replay)
         made = result
-    if made.provider_reference or made.status != IntentStatus.REQUIRES_CONFIRMATION:
+    if _is_introduced(made):
         return CreatedIntent(made, is_replay=True)
     return CreatedIntent(_introduce(made))
 
@@ -238,14 +238,17 @@ def _insert(
 def _introduce(intent: PaymentIntent) -> PaymentIntent:
     """Let the provider know of the intent, unless it does. What it refuses has failed.
 
-    The intent's id is the key there, so that a call whose answer was lost is made again safely.
+    The intent's id is the key there, so that a call whose answer was lost is made again safely. Where an
+    event was quicker than the answer, what lets the customer pay is still to be asked for.
     """
-    if intent.provider_reference or intent.status not in _UNTOLD:
+    if _is_introduced(intent):
         return intent
+    provider = get_provider(intent.provider)
     try:
-        told = get_provider(intent.provider).create_payment(
-            intent_id=intent.pk, amount=intent.money
-        )
+        if intent.provider_reference:
+            told = provider.fetch_payment(intent.provider_reference)
+        else:
+            told = provider.create_payment(intent_id=intent.pk, amount=intent.money)
     except ProviderRefused as refusal:
         told = _failed(intent, refusal)
     apply_payment(intent.provider, told, fetched=True)
@@ -253,6 +256,11 @@ def _introduce(intent: PaymentIntent) -> PaymentIntent:
 
 
 _UNTOLD = (IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.PROCESSING)
+
+
+def _is_introduced(intent: PaymentIntent) -> bool:
+    """Its provider knows of it, and we know what lets its customer pay; or it has ended."""
+    return bool(intent.client_secret) or intent.status not in _UNTOLD
 
 
 def _confirm(intent: PaymentIntent) -> ProviderRefused | None:

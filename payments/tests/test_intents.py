@@ -1,5 +1,6 @@
 """Intents: credited once and exactly, whatever their provider says, and however often."""
 
+import dataclasses
 import datetime
 import itertools
 import uuid
@@ -72,6 +73,27 @@ def test_a_retry_goes_on_where_the_provider_did_not_answer(fake: FakeProvider) -
     assert made.intent == again.intent
     assert (made.is_replay, again.is_replay) == (False, True)
     assert PaymentIntent.objects.filter(user=user).count() == len(fake.payments) == 1
+
+
+def test_an_event_that_is_quicker_than_the_answer_does_not_lose_where_to_pay(
+    fake: FakeProvider,
+) -> None:
+    user = make_payee()
+    request = asking(user)
+    fake.mute = True
+    with pytest.raises(ProviderUnavailable):
+        services.create_intent(user=user, amount="25.00", request=request)
+    [payment] = fake.payments.values()
+    told = dataclasses.replace(
+        payment, state=PaymentState.PROCESSING, client_secret="", checkout_url=""
+    )
+    assert services.apply_payment("fake", told, fetched=False) is Applied.DONE
+    fake.mute = False
+    made = services.create_intent(user=user, amount="25.00", request=request).intent
+    assert made is not None
+    assert (made.client_secret, made.checkout_url) == (payment.client_secret, payment.checkout_url)
+    again = services.create_intent(user=user, amount="25.00", request=request)
+    assert (again.intent, again.is_replay, len(fake.payments)) == (made, True, 1)
 
 
 def test_what_the_provider_refuses_has_failed(fake: FakeProvider) -> None:
