@@ -1,6 +1,6 @@
 """What every test stands on: real PostgreSQL and Redis, data that is committed, books that agree."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -10,6 +10,7 @@ from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django.plugin import DjangoDbBlocker
 
+from fintech_core import calls
 from fintech_core.settings import database
 from transactions.selectors import list_violations
 from transactions.services import posting_group
@@ -85,14 +86,25 @@ def committed(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iter
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement sent from here on, in order; seen at psycopg, below Django."""
+    """Every statement sent from here on, in order; seen at psycopg and ``calls``, below Django."""
     sent: list[str] = []
     original = psycopg.Cursor.execute
+    calling, executing = calls.Trip.call, calls.Trip.execute
 
     def execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
         text = query.decode() if isinstance(query, bytes) else query
         sent.append(text if isinstance(text, str) else text.as_string())
         return original(self, query, *args, **kwargs)
 
+    def call(self: calls.Trip, function: str, arguments: Sequence[Any]) -> None:
+        sent.append(f"SELECT * FROM {function}")
+        calling(self, function, arguments)
+
+    def execute_text(self: calls.Trip, text: bytes) -> None:
+        sent.append(text.decode())
+        executing(self, text)
+
     monkeypatch.setattr(psycopg.Cursor, "execute", execute)
+    monkeypatch.setattr(calls.Trip, "call", call)
+    monkeypatch.setattr(calls.Trip, "execute", execute_text)
     return sent

@@ -1,15 +1,13 @@
 """What every app needs of PostgreSQL: rights of the application's role, SQL files, bounded retries."""
 
-import functools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dj_database_url
-import psycopg
 from django.conf import settings
 from django.db import (
     DEFAULT_DB_ALIAS,
@@ -49,13 +47,19 @@ R = TypeVar("R")
 _ATTEMPTS = 5
 
 
-def exactly_once(work: Callable[[], R], *, keys: str | tuple[str, ...] = ()) -> R:
+def exactly_once(
+    work: Callable[[], R],
+    *,
+    keys: str | tuple[str, ...] = (),
+    finish: Callable[[R], object] = lambda _: None,
+) -> R:
     """Run a transaction whose effects are guarded by idempotency keys, to a known end.
 
     It runs again, on a new connection where need be, after a deadlock, a serialization failure, a lost
     connection, or when another request took a key meanwhile (the unique constraints ``keys``, one or
     several): at most 5 times in about a second. Running again is safe even when the first commit did land
-    unseen: the second run finds the keys and replays.
+    unseen: the second run finds the keys and replays. ``finish`` takes what ``work`` came to and may end
+    the transaction by ``call_and_commit``, which spares the commit a trip of its own.
 
     Raises ``OutcomeUnknown`` where a commit was sent and nothing certain can be learnt of it;
     ``RequestInProgress`` when a lock or key was not to be had, ``PostingsHalted`` while no money may
@@ -71,6 +75,7 @@ def exactly_once(work: Callable[[], R], *, keys: str | tuple[str, ...] = ()) -> 
             with transaction.atomic(durable=True):
                 result = work()
                 committing = True
+                finish(result)
             return result  # noqa: TRY300 - the return belongs to the attempt
         except IntegrityError as error:
             if constraint_of(error) not in names:
@@ -129,42 +134,10 @@ class SharedConnection:
             self._shared.close()
 
 
-def call(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
-    """Call a set-returning SQL function and return its rows, as a prepared statement.
-
-    Django's own cursor writes values into the text, which PostgreSQL then parses and plans each time;
-    on the paths that every transfer takes that is most of the cost. Raises Django's database errors.
-    """
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(_call_text(function, len(arguments)), arguments, prepare=True, binary=True)
-        return cursor.fetchall()
-
-
-def stream(function: str, *arguments: Any) -> Iterator[tuple[Any, ...]]:
-    """Call a set-returning SQL function in the open transaction and take its rows as they come.
-
-    Ten thousand are in memory at a time. Raises Django's database errors.
-    """
-    with (
-        connection.wrap_database_errors,
-        psycopg.ServerCursor(connection.connection, "stream") as cursor,
-    ):
-        cursor.itersize = 10_000
-        cursor.execute(_call_text(function, len(arguments)), arguments, binary=True)
-        yield from cursor
-
-
 def allow_statement(seconds: int) -> None:
     """Let each further statement of the open transaction take so long; for work that reads much."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
-
-
-@functools.cache
-def _call_text(function: str, arguments: int) -> bytes:
-    places = sql.SQL(", ").join(sql.Placeholder() for _ in range(arguments))
-    return sql.SQL("SELECT * FROM {}({})").format(sql.Identifier(function), places).as_bytes()
 
 
 def run_sql_file(app: str, name: str) -> migrations.RunSQL:

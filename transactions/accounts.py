@@ -10,29 +10,28 @@ import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_DOWN, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from fintech_core.database import call
+from fintech_core.calls import array, call, uuid_array
 from fintech_core.money import smallest_unit
 from transactions.instructions import Recipient
 from transactions.limits import Limits, Spending, limits_of
 from wallet.models import HoldStatus, WalletKind
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What a user may do, as of the moment the accounts were read."""
 
     user_id: uuid.UUID
-    email: str
-    verified_phone: str | None
     is_active: bool
     tier: int
+    verified_phone: str | None
+    email: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Counter:
     """What an owner's limits in one currency are judged by: what was spent, and what all wallets hold.
 
@@ -44,9 +43,9 @@ class Counter:
     total: Decimal
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Account:
-    """A locked wallet."""
+    """A locked wallet and its owner; the platform's have none."""
 
     id: uuid.UUID
     owner_id: uuid.UUID | None
@@ -61,7 +60,7 @@ class Account:
     head_hash: bytes
     last_entry_at: datetime.datetime | None
     counter: Counter
-    tier: int = 0
+    owner: Standing | None
 
     @property
     def available(self) -> Decimal:
@@ -71,6 +70,10 @@ class Account:
     @property
     def is_platform(self) -> bool:
         return self.kind != WalletKind.USER
+
+    @property
+    def tier(self) -> int:
+        return self.owner.tier if self.owner else 0
 
     @property
     def limits(self) -> Limits:
@@ -153,17 +156,19 @@ class Opened:
                 else self.phones.get(recipient.phone or "")
             )
             account = self.primaries.get(owner.user_id) if owner else None
-        if account is None or account.owner_id is None:
-            return None
-        return account if self.standings[account.owner_id].is_active else None
+        return account if account and account.owner and account.owner.is_active else None
 
     def email_of(self, account: Account) -> str | None:
         """The owner's address; None for the platform."""
-        return self.standings[account.owner_id].email if account.owner_id else None
+        return account.owner.email if account.owner else None
 
     def moment(self, *accounts: Account) -> datetime.datetime:
         """When a transaction of these happens: now; where a clock stepped back, their last moment."""
-        return max(self.read_at, *(a.last_entry_at or self.read_at for a in accounts))
+        moment = self.read_at
+        for account in accounts:
+            if account.last_entry_at and account.last_entry_at > moment:
+                moment = account.last_entry_at
+        return moment
 
 
 def open_accounts(
@@ -185,94 +190,67 @@ def open_accounts(
     wallets. ``patience`` is how many milliseconds to wait for a lock, where that is not the connection's
     own.
     """
-    asked: dict[str, Any] = {"patience": patience} if patience is not None else {}
-    named: tuple[tuple[str, Iterable[Any]], ...] = (
-        ("wallets", wallets),
-        ("primaries", primaries),
-        ("emails", emails),
-        ("phones", phones),
-        ("users", users),
-        ("holds", holds),
-        ("keys", [(str(caller), key) for caller, key in keys if caller]),
-        ("platform_keys", [key for caller, key in keys if not caller]),
+    own = [(caller, key) for caller, key in keys if caller]
+    # A function of the database; its rows are positional (sql/rows.sql).
+    *wallet_rows, (*_, rest) = call(
+        "open_accounts",
+        uuid_array(set(wallets)),
+        uuid_array(set(primaries)),
+        array(set(emails)),
+        array(set(phones)),
+        uuid_array(set(users)),
+        uuid_array(set(holds)),
+        uuid_array(caller for caller, _ in own),
+        array(key for _, key in own),
+        array(key for caller, key in keys if not caller),
+        patience,
     )
-    for name, values in named:
-        if distinct := list(set(values)):
-            asked[name] = distinct
-    # A function of the database; its rows are positional (sql/claimed_keys.sql).
-    [(found,)] = call("open_accounts", orjson.dumps(asked).decode())
-    return _opened(orjson.loads(found))
+    return _opened(wallet_rows, orjson.loads(rest))
 
 
-def _opened(found: dict[str, Any]) -> Opened:
-    read_at = datetime.datetime.fromisoformat(found["read_at"])
-    standings = {}
-    for line in _lines(found["users"]):
-        user_id, is_active, tier, phone, email = line.split(",", 4)
-        key = uuid.UUID(user_id)
-        standings[key] = Standing(key, email, phone or None, is_active == "1", int(tier))
-    holds = {hold.id: hold for hold in map(_hold, found["holds"] or ())}
+def _opened(rows: list[tuple[Any, ...]], rest: dict[str, Any]) -> Opened:
     opened = Opened(
-        read_at=read_at,
-        accounts=_accounts(found, standings),
-        standings=standings,
-        holds=holds,
-        known_transactions=[uuid.UUID(text) for text in found["keys"] or ()],
-        claimed_keys=frozenset((uuid.UUID(user), key) for user, key in found["claims"] or ()),
+        read_at=datetime.datetime.fromisoformat(rest["read_at"]),
+        accounts={},
+        standings={},
+        holds={hold.id: hold for hold in map(_hold, rest["holds"] or ())},
+        known_transactions=[uuid.UUID(text) for text in rest["keys"] or ()],
+        claimed_keys=frozenset((uuid.UUID(user), key) for user, key in rest["claims"] or ()),
     )
-    for account in opened.accounts.values():
-        if account.is_primary and account.owner_id:
-            opened.primaries[account.owner_id] = account
-    for standing in standings.values():
+    for user_id, *standing in rest["users"] or ():
+        key = uuid.UUID(user_id)
+        opened.standings[key] = Standing(key, *standing)
+    further = []
+    for row in rows:
+        account, counted_at = _account(row)
+        opened.accounts[account.id] = account
+        if counted_at:
+            further.append((account, counted_at))
+        if account.owner:
+            opened.standings[account.owner.user_id] = account.owner
+        if account.is_primary and account.owner:
+            opened.primaries[account.owner.user_id] = account
+    for account, counted_at in further:
+        account.counter = opened.accounts[counted_at].counter
+    for standing in opened.standings.values():
         opened.emails[standing.email] = standing
         if standing.verified_phone:
             opened.phones[standing.verified_phone] = standing
     return opened
 
 
-def _accounts(
-    found: dict[str, Any], standings: dict[uuid.UUID, Standing]
-) -> dict[uuid.UUID, Account]:
-    pots = {first: Decimal(total) for first, total in found["pots"] or ()}
-    rows = [line.split(",") for line in _lines(found["wallets"])]
-    counters: dict[str, Counter] = {}
-    for row in rows:
-        wallet_id, counted_at, balance, spent_on = row[0], row[3], row[7], row[13]
-        if not counted_at:
-            counters[wallet_id] = Counter(
-                uuid.UUID(wallet_id),
-                Spending(datetime.date.fromisoformat(spent_on), Decimal(row[14]), Decimal(row[15])),
-                Decimal(balance) + pots.get(wallet_id, Decimal(0)),
-            )
-    accounts = {}
-    for row in rows:
-        account = _account(row, counters[row[3] or row[0]])
-        if account.owner_id:
-            account.tier = standings[account.owner_id].tier
-        accounts[account.id] = account
-    return accounts
-
-
-def _account(row: list[str], counter: Counter) -> Account:
-    return Account(
-        id=uuid.UUID(row[0]),
-        owner_id=uuid.UUID(row[1]) if row[1] else None,
-        is_primary=row[2] == "1",
-        kind=row[4],
-        currency=row[5],
-        status=row[6],
-        balance=Decimal(row[7]),
-        held=Decimal(row[8]),
-        overdraft_limit=Decimal(row[9]),
-        sequence=int(row[10]),
-        head_hash=bytes.fromhex(row[11]),
-        last_entry_at=datetime.datetime.fromisoformat(row[12]) if row[12] else None,
-        counter=counter,
+def _account(row: tuple[Any, ...]) -> tuple[Account, uuid.UUID | None]:
+    """A wallet of ``open_accounts()``, and where its owner's limits are counted if not in its own row."""
+    wallet_id, owner_id, _, counted_at, *_ = row
+    balance, (spent_on, in_day, in_month, in_pots, *standing) = row[7], row[13:21]
+    counter = Counter(
+        wallet_id,
+        Spending(spent_on, in_day, in_month),
+        balance if in_pots is None else balance + in_pots,
     )
-
-
-def _lines(text: str | None) -> list[str]:
-    return text.split("\n") if text else []
+    owner = Standing(owner_id, *standing) if owner_id else None
+    account = Account(*row[:3], *row[4:13], counter, owner)  # type: ignore[call-arg]
+    return account, counted_at
 
 
 def _hold(row: list[Any]) -> HoldRecord:

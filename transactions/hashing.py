@@ -13,27 +13,29 @@ import struct
 import uuid
 from decimal import Decimal
 
+from fintech_core.fields import uuid_text
 from transactions.instructions import TransactionRecord
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
+_PLACE = struct.Struct(">qh")
 
 
 def transaction_digest(record: TransactionRecord) -> bytes:
     """SHA-256 over all of a transaction that says what it was: one field a line, free text last."""
     description = record.description
     lines = (
-        str(record.id),
+        uuid_text(record.id),
         record.kind,
         str(record.amount),
         record.currency,
         str(record.fee),
         "" if record.to_amount is None else str(record.to_amount),
         record.to_currency,
-        str(record.from_wallet_id),
-        str(record.to_wallet_id),
-        str(record.parent_id) if record.parent_id else "",
-        str(record.initiated_by_id) if record.initiated_by_id else "",
+        uuid_text(record.from_wallet_id),
+        uuid_text(record.to_wallet_id),
+        uuid_text(record.parent_id) if record.parent_id else "",
+        uuid_text(record.initiated_by_id) if record.initiated_by_id else "",
         record.idempotency_key,
         record.fingerprint.hex(),
         record.request_id,
@@ -70,5 +72,7 @@ def entry_hash(
     balance_after: Decimal,
 ) -> bytes:
     """The link of a wallet's chain: the hash before it, the transaction's digest, and the entry."""
-    place = wallet_id.bytes + struct.pack(">qh", sequence, leg)
-    return hashlib.sha256(previous + digest + place + f"{amount} {balance_after}".encode()).digest()
+    place = wallet_id.bytes + _PLACE.pack(sequence, leg)
+    return hashlib.sha256(
+        previous + digest + place + f"{amount!s} {balance_after!s}".encode()
+    ).digest()

@@ -4,6 +4,8 @@ A ``Journal`` takes decided transactions, one after the other, and computes what
 wallets; ``write()`` hands all of it to PostgreSQL in one statement, whether it is one or a thousand.
 """
 
+import datetime
+import functools
 import uuid
 from collections.abc import Collection
 from dataclasses import replace
@@ -12,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from fintech_core.database import call
-from fintech_core.fields import uuid7
+from fintech_core.calls import call, call_and_commit, quoted
+from fintech_core.fields import uuid7, uuid_text
 from fintech_core.money import format_amount
 from transactions.accounts import Account, HoldRecord, Opened
 from transactions.hashing import entry_hash, transaction_digest
@@ -29,10 +31,10 @@ class Journal:
         """Begin with the expired holds of the opened wallets, but for those ``spared``: who opened the
         accounts ends these in another way."""
         self._opened = opened
-        self._transactions: list[dict[str, Any]] = []
+        self._transactions: list[str] = []
         self._entries: list[str] = []
         self._holds: dict[Any, HoldRecord] = {}
-        self._touched: dict[Any, Account] = {}
+        self._touched: dict[Account, None] = {}
         self._end_expired_holds(spared)
 
     def __bool__(self) -> bool:
@@ -47,7 +49,7 @@ class Journal:
         accounts = [account for account, _ in legs]
         record.created_at = max(record.created_at, self._opened.moment(*accounts))
         digest = transaction_digest(record)
-        created_at = record.created_at.isoformat()
+        record_id, created_at = uuid_text(record.id), _moment(record.created_at)
         for number, (account, amount) in enumerate(legs, 1):
             previous = account.head_hash
             account.sequence += 1
@@ -64,8 +66,9 @@ class Journal:
             )
             # A row of the SQL type posted_entry; no value of it needs quoting.
             self._entries.append(
-                f'"({record.id},{number},{account.id},{account.sequence},{amount},{account.currency},'
-                f'{account.balance},{previous.hex()},{account.head_hash.hex()},{created_at})"'
+                f'"({record_id},{number},{uuid_text(account.id)},{account.sequence},{amount!s},'
+                f"{account.currency},{account.balance!s},{previous.hex()},{account.head_hash.hex()},"
+                f'{created_at})"'
             )
             record.balances_after[account.id] = account.balance
             self.touch(account)
@@ -86,8 +89,9 @@ class Journal:
 
     def touch(self, account: Account) -> None:
         """Write this account, too, and where its owner's limits are counted."""
-        self._touched[account.id] = account
-        self._touched[account.counter.wallet_id] = self._opened.accounts[account.counter.wallet_id]
+        self._touched[account] = None
+        if account.counter.wallet_id is not account.id:
+            self._touched[self._opened.accounts[account.counter.wallet_id]] = None
 
     def write(self) -> None:
         """Write all of it in the open transaction, under whose locks the accounts were opened.
@@ -95,11 +99,17 @@ class Journal:
         Raises ``IntegrityError`` named for the fact that would not hold: PostgreSQL refuses what is not
         whole, and nothing is written then.
         """
-        call(
-            "post_ledger",
-            orjson.dumps(self._transactions).decode(),
+        call("post_ledger", *self._rows())
+
+    def commit(self) -> None:
+        """The same, and commit the open transaction with it; nothing may follow."""
+        call_and_commit("post_ledger", *self._rows())
+
+    def _rows(self) -> tuple[str, str, str, str]:
+        return (
+            "{" + ",".join(self._transactions) + "}",
             "{" + ",".join(self._entries) + "}",
-            "{" + ",".join(map(_wallet_row, self._touched.values())) + "}",
+            "{" + ",".join(map(_wallet_row, self._touched)) + "}",
             orjson.dumps([_hold_row(hold) for hold in self._holds.values()]).decode(),
         )
 
@@ -166,42 +176,54 @@ def _expiry_of(hold: HoldRecord, opened: Opened) -> TransactionRecord:
     )
 
 
-def _row(record: TransactionRecord) -> dict[str, Any]:
-    """The transaction as ``post_ledger()`` takes it; what is empty is left out."""
-    row: dict[str, Any] = {
-        "id": record.id,
-        "kind": record.kind,
-        "status": record.status,
-        "amount": str(record.amount),
-        "currency": record.currency,
-        "fee": str(record.fee),
-        "from_wallet_id": record.from_wallet_id,
-        "to_wallet_id": record.to_wallet_id,
-        "initiated_by_id": record.initiated_by_id,
-        "idempotency_key": record.idempotency_key,
-        "fingerprint": f"\\x{record.fingerprint.hex()}",
-        "created_at": record.created_at,
-    }
-    if record.to_amount is not None:
-        row |= {"to_amount": str(record.to_amount), "to_currency": record.to_currency}
-    for name in ("parent_id", "description", "metadata", "decline_code", "facts", "request_id"):
-        if value := getattr(record, name):
-            row[name] = value
-    if record.client_address:
-        row["client_address"] = record.client_address
-    return row
+def _row(record: TransactionRecord) -> str:
+    """The transaction, a row of the SQL type posted_transaction; an empty column is a null."""
+    columns = (
+        uuid_text(record.id),
+        record.kind,
+        record.status,
+        str(record.amount),
+        record.currency,
+        str(record.fee),
+        "" if record.to_amount is None else str(record.to_amount),
+        record.to_currency,
+        uuid_text(record.from_wallet_id),
+        uuid_text(record.to_wallet_id),
+        uuid_text(record.parent_id) if record.parent_id else "",
+        uuid_text(record.initiated_by_id) if record.initiated_by_id else "",
+        quoted(record.idempotency_key),
+        f'"\\\\x{record.fingerprint.hex()}"',
+        quoted(record.description) if record.description else "",
+        _json(record.metadata),
+        record.decline_code,
+        _json(record.facts),
+        quoted(record.request_id) if record.request_id else "",
+        record.client_address or "",
+        _moment(record.created_at),
+    )
+    return quoted(f"({','.join(columns)})")
+
+
+def _json(value: dict[str, Any] | None) -> str:
+    return quoted(orjson.dumps(value).decode()) if value else ""
+
+
+# Of a batch nearly all is dated alike.
+@functools.lru_cache(maxsize=100)
+def _moment(value: datetime.datetime) -> str:
+    return value.isoformat()
 
 
 def _wallet_row(account: Account) -> str:
     """The wallet as it is afterwards, a row of the SQL type posted_wallet; with what was spent where that
     is counted in its own row."""
     spent = ",,"
-    if account.counter.wallet_id == account.id:
+    if account.counter.wallet_id is account.id:
         spending = account.counter.spending
-        spent = f"{spending.on},{spending.in_day},{spending.in_month}"
-    last_entry_at = account.last_entry_at.isoformat() if account.last_entry_at else ""
+        spent = f"{spending.on!s},{spending.in_day!s},{spending.in_month!s}"
+    last_entry_at = _moment(account.last_entry_at) if account.last_entry_at else ""
     return (
-        f'"({account.id},{account.balance},{account.held},{account.sequence},'
+        f'"({uuid_text(account.id)},{account.balance!s},{account.held!s},{account.sequence},'
         f'{account.head_hash.hex()},{last_entry_at},{spent})"'
     )
 

@@ -8,6 +8,7 @@ import datetime
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from typing import NamedTuple
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -41,8 +42,7 @@ def _forget_limits(*, setting: str, **_: object) -> None:
         limits_of.cache_clear()
 
 
-@dataclass(frozen=True, slots=True)
-class Spending:
+class Spending(NamedTuple):
     """What left a wallet since the start of the day ``on`` and of its month."""
 
     on: datetime.date

@@ -129,8 +129,9 @@ def require_open(*accounts: Account | Wallet) -> None:
 
 
 def _require_currency(amount: Money, *accounts: Account | Wallet) -> None:
-    if any(account.currency != amount.currency for account in accounts):
-        raise CurrencyMismatch
+    for account in accounts:
+        if account.currency != amount.currency:
+            raise CurrencyMismatch
 
 
 def _count_spending(source: Account, amount: Money, today: datetime.date) -> None:

@@ -19,16 +19,9 @@ class SessionTokenAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[User, Claims] | None:
-        header: str = request.META.get("HTTP_AUTHORIZATION", "")
-        scheme, _, raw = header.partition(" ")
-        if scheme.lower() != "bearer":
+        claims = claims_of(request.META.get("HTTP_AUTHORIZATION", ""))
+        if claims is None:
             return None
-        if not raw or len(raw) > MAX_TOKEN_LENGTH or not raw.isascii():
-            raise AuthenticationFailed
-        try:
-            claims = read_access_token(raw)
-        except InvalidToken:
-            raise AuthenticationFailed from None
         user = get_user_of_session(
             user_id=claims.user_id,
             session_id=claims.session_id,
@@ -40,6 +33,22 @@ class SessionTokenAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
+
+
+def claims_of(header: str) -> Claims | None:
+    """What the token in an ``Authorization`` header says; None where there is none.
+
+    Raises ``AuthenticationFailed``. Whether its session lives is still to be asked.
+    """
+    scheme, _, raw = header.partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    if not raw or len(raw) > MAX_TOKEN_LENGTH or not raw.isascii():
+        raise AuthenticationFailed
+    try:
+        return read_access_token(raw)
+    except InvalidToken:
+        raise AuthenticationFailed from None
 
 
 def caller_of(request: Request) -> User:

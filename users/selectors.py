@@ -2,7 +2,7 @@
 
 import functools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
-from fintech_core.database import call
+from fintech_core.calls import array, call, uuid_array
 from fintech_core.exceptions import NotFound
 from users.models import KycSubmission, User
 
@@ -31,6 +31,18 @@ def get_user_of_session(
         return None
     names, in_order = _live_user_fields()
     return User.from_db("default", names, in_order(rows[0]))
+
+
+def are_sessions_live(asked: Sequence[tuple[uuid.UUID, uuid.UUID, int]]) -> list[bool]:
+    """Whether ``get_user_of_session`` would find a user, for each of these, in one query."""
+    if not asked:
+        return []
+    users, sessions, versions = zip(*asked, strict=True)
+    found = call(
+        "live_sessions", uuid_array(users), uuid_array(sessions), array(map(str, versions))
+    )
+    places = {place for (place,) in found}
+    return [place in places for place in range(1, len(asked) + 1)]
 
 
 @functools.cache

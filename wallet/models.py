@@ -7,7 +7,6 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Coalesce
 
 from fintech_core.fields import AmountField, uuid7
 from fintech_core.money import Money
@@ -106,39 +105,13 @@ class Wallet(models.Model):
             ("freeze_wallet", "Can freeze and unfreeze wallets"),
             ("set_overdraft", "Can set how far below zero a wallet may go"),
         ]
+        # What a row alone must fulfil is checked by ``wallets_start_empty()`` and
+        # ``wallets_follow_the_ledger()`` (transactions/sql/rows.sql), as the ledger's rows are.
         constraints: ClassVar = [
-            models.CheckConstraint(
-                condition=Q(balance__gte=F("held") - Coalesce("overdraft_limit", Decimal(0)))
-                | ~Q(kind=WalletKind.USER),
-                name="available_is_never_negative",
-            ),
-            models.CheckConstraint(condition=Q(held__gte=0), name="held_is_never_negative"),
-            models.CheckConstraint(
-                condition=Q(overdraft_limit__isnull=True)
-                | Q(overdraft_limit__gte=0, kind=WalletKind.USER),
-                name="overdraft_limit_is_a_users_and_not_negative",
-            ),
-            models.CheckConstraint(
-                condition=~Q(status=WalletStatus.CLOSED) | Q(balance=0, held=0),
-                name="closed_wallet_is_empty",
-            ),
-            models.CheckConstraint(
-                condition=Q(kind=WalletKind.USER, owner__isnull=False, purpose="")
-                | (Q(owner__isnull=True) & ~Q(kind=WalletKind.USER) & ~Q(purpose="")),
-                name="wallet_is_a_users_or_the_platforms",
-            ),
-            models.CheckConstraint(
-                condition=Q(user__isnull=True) | Q(user=F("owner")),
-                name="primary_wallet_is_its_owners",
-            ),
             models.UniqueConstraint(
                 fields=["owner", "currency"],
                 condition=Q(limits_wallet__isnull=True, owner__isnull=False),
                 name="limits_are_counted_once_per_owner_and_currency",
-            ),
-            models.CheckConstraint(
-                condition=Q(kind__in=WalletKind.values, status__in=WalletStatus.values),
-                name="wallet_kind_and_status_are_known",
             ),
             models.UniqueConstraint(
                 fields=["purpose", "currency"],

@@ -13,7 +13,8 @@ REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON transactions_ledgerentry, transaction
     FROM {role};
 REVOKE UPDATE, DELETE, TRUNCATE ON transactions_claimedkey FROM {role};
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON wallet_hold FROM {role};
-GRANT EXECUTE ON FUNCTION post_ledger(json, posted_entry[], posted_wallet[], json) TO {role};
+GRANT EXECUTE ON FUNCTION post_ledger(posted_transaction[], posted_entry[], posted_wallet[], json)
+    TO {role};
 -- Of a wallet it changes what is not the ledger's; it needs some UPDATE right to lock rows.
 REVOKE UPDATE, DELETE, TRUNCATE ON wallet_wallet FROM {role};
 GRANT UPDATE (name, status, status_reason, overdraft_limit) ON wallet_wallet TO {role};

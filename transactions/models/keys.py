@@ -9,7 +9,7 @@ from fintech_core.fields import uuid7
 
 
 class ClaimedKey(models.Model):
-    """A caller's key that was used for a request that moved no money, such as one for a payment to come.
+    """A caller's key that was used for a request that moved no money: a payment or a transfer to come.
 
     ``open_accounts()`` looks at it: no transaction of the caller has the key. It is never rewritten.
     """

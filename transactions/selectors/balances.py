@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from fintech_core.database import call
+from fintech_core.calls import call
 from fintech_core.money import format_amount
 from transactions.limits import Spending, limits_of
 from transactions.models import Transaction

@@ -7,7 +7,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, DateTimeField, F, Func, Q, Sum
 
-from fintech_core.database import allow_statement, call
+from fintech_core.calls import call
+from fintech_core.database import allow_statement
 from fintech_core.money import format_amount
 from transactions.models import Transaction
 from wallet.models import Hold, HoldStatus, Wallet, WalletKind

@@ -19,7 +19,8 @@ from django.db import transaction
 from django.db.models import Model, Sum
 from django.db.models.functions import Coalesce
 
-from fintech_core.database import allow_statement, call, stream
+from fintech_core.calls import call, stream
+from fintech_core.database import allow_statement
 from transactions.merkle import merkle_root
 from transactions.models import (
     Checkpoint,

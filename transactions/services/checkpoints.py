@@ -8,7 +8,8 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Max, Sum
 from django.utils import timezone
 
-from fintech_core.database import allow_statement, call
+from fintech_core.calls import call
+from fintech_core.database import allow_statement
 from fintech_core.sqlstates import constraint_of
 from transactions.models import Checkpoint, LedgerEntry
 from transactions.selectors import log_lines, number_of, root_of

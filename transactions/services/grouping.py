@@ -1,13 +1,12 @@
 """Group posting: transfers that are asked for at the same time share one commit.
 
-A caller that finds nobody posting posts at once, for itself and for all who came meanwhile; so nobody
-waits for a group to fill, and the more callers there are, the more share the cost of a commit. While one
-group's commit is on its way to the disk the next is decided. Each caller gets its own outcome: one that
-cannot be posted together with the others is posted alone.
+A caller that finds nobody posting posts at once; those who come meanwhile wait, and the first of them
+then posts for all of them. So nobody waits for a group to fill, and the more callers there are, the more
+share the cost of a commit. Each caller gets its own outcome: one that cannot be posted together with the
+others is posted alone.
 """
 
 import os
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,11 +19,7 @@ from transactions.instructions import Outcome, TransferInstruction
 
 Result = Outcome | DomainError
 PostMany = Callable[[Sequence[TransferInstruction]], list[Result]]
-# The same; it calls its second argument when all is decided and written, and the commit comes next.
-PostTogether = Callable[[Sequence[TransferInstruction], Callable[[], None]], list[Result]]
 
-# Connections of a process: one whose group is decided, the others for groups that are being committed.
-CONNECTIONS = 3
 # The most that share a commit, and how long one waits for an answer that is on its way.
 LARGEST_GROUP = 256
 WAIT_SECONDS = 30.0
@@ -53,7 +48,7 @@ class _Ticket:
 class PostingGroup:
     """The queue of one process. ``together`` and ``alone`` post what they are given, in one commit."""
 
-    def __init__(self, *, together: PostTogether, alone: PostMany) -> None:
+    def __init__(self, *, together: PostMany, alone: PostMany) -> None:
         self._together, self._alone = together, alone
         self._reset()
         # A child process has neither the threads that wait here nor a right to the connection.
@@ -62,12 +57,9 @@ class PostingGroup:
     def _reset(self) -> None:
         self._guard = threading.Lock()
         self._waiting: deque[_Ticket] = deque()
-        self._is_deciding = False
-        self._connections = [SharedConnection() for _ in range(CONNECTIONS)]
-        # The one that was used last is used first: a single caller keeps one of them warm.
-        self._free: queue.LifoQueue[SharedConnection] = queue.LifoQueue()
-        for shared in self._connections:
-            self._free.put(shared)
+        self._is_posting = False
+        # Used by whoever posts; its plans stay warm.
+        self._connection = SharedConnection()
 
     def post(self, instruction: TransferInstruction) -> Result:
         """Post one transfer, together with those that wait; returns its own outcome or refusal.
@@ -78,8 +70,8 @@ class PostingGroup:
             raise RuntimeError("A transfer commits by itself; do not call it inside a transaction.")
         ticket = _Ticket(instruction)
         with self._guard:
-            ticket.leads = not self._is_deciding
-            self._is_deciding = True
+            ticket.leads = not self._is_posting
+            self._is_posting = True
             if not ticket.leads:
                 self._waiting.append(ticket)
         if not ticket.leads and not ticket.wait():
@@ -91,44 +83,28 @@ class PostingGroup:
         return ticket.result
 
     def _lead(self, leader: _Ticket) -> None:
-        """Post for all who wait and answer them; the next one leads as soon as these are decided."""
-        group, handed_over = [leader], False
-
-        def hand_over() -> None:
-            nonlocal handed_over
-            if not handed_over:
-                handed_over = True
-                self._hand_over()
-
-        shared = self._free.get()
+        """Post for all who wait, let the next one lead, and answer them."""
+        group = [leader]
         try:
             with self._guard:
                 while self._waiting and len(group) < LARGEST_GROUP:
                     group.append(self._waiting.popleft())
-            results = self._try_together(shared, [t.instruction for t in group], hand_over)
+            results = self._try_together([ticket.instruction for ticket in group])
             for ticket, result in zip(group, results, strict=True):
                 ticket.result = result
         finally:
-            self._free.put(shared)
-            hand_over()
+            self._hand_over()
             for ticket in group[1:]:
                 ticket.call()
 
-    def _try_together(
-        self,
-        shared: SharedConnection,
-        instructions: list[TransferInstruction],
-        decided: Callable[[], None],
-    ) -> Sequence[Result | None]:
+    def _try_together(self, instructions: list[TransferInstruction]) -> Sequence[Result | None]:
         """The outcomes; None for all where something in the group keeps it from being posted whole."""
         try:
-            with shared:
-                return self._together(instructions, decided)
+            with self._connection:
+                return self._together(instructions)
         except (ServiceUnavailable, OutcomeUnknown) as error:
             return [error] * len(instructions)
         except Exception:
-            if len(instructions) == 1:
-                raise
             # A wallet that somebody else has locked, or a transfer that PostgreSQL refuses: each tries
             # alone, in its own thread, so that it holds up and fails nobody but itself.
             return [None] * len(instructions)
@@ -140,7 +116,7 @@ class PostingGroup:
                 following.leads = True
                 following.call()
             else:
-                self._is_deciding = False
+                self._is_posting = False
 
     def _give_up(self, ticket: _Ticket) -> None:
         """Nobody called in time. Where it was taken along, only a retry with its key can tell."""
@@ -152,6 +128,5 @@ class PostingGroup:
                 ticket.result = OutcomeUnknown()
 
     def close(self) -> None:
-        """Close the connections; for tests, which drop their database."""
-        for shared in self._connections:
-            shared.close()
+        """Close the connection; for tests, which drop their database."""
+        self._connection.close()

@@ -20,9 +20,13 @@ KEYS = "idempotency_key_is_unique_per_caller"
 
 
 def open_pair(source_id: uuid.UUID, target_id: uuid.UUID, request: Request) -> Opened:
-    """Lock two wallets, and read what a request that moves money between them is decided by."""
+    """Lock two wallets, and read what a request that moves money between them is decided by.
+
+    The caller's primary wallet is locked, too: whoever else uses a key of the caller's waits.
+    """
     return open_accounts(
         wallets=[source_id, target_id],
+        primaries=[request.caller_id] if request.caller_id else [],
         users=[request.caller_id] if request.caller_id else [],
         keys=[(request.caller_id, request.idempotency_key)],
     )
@@ -41,15 +45,14 @@ def known_outcome(opened: Opened, request: Request) -> Outcome | None:
 
 def require_unclaimed(opened: Opened, caller_id: uuid.UUID | None, key: str) -> None:
     """The key is free, or a transaction's; else ``IdempotencyKeyReused``."""
-    if (caller_id, key) in opened.claimed_keys:
+    if opened.claimed_keys and (caller_id, key) in opened.claimed_keys:
         raise IdempotencyKeyReused
 
 
 def claim_key_within(caller_id: uuid.UUID, idempotency_key: str) -> None:
     """From the commit on, no money moves by the caller's key, which is used for something else.
 
-    Joins the open transaction, in which ``refuse_deposit_within`` found the key free and locked all
-    wallets of the caller.
+    Joins the open transaction, which has locked all wallets of the caller and then found the key free.
     """
     ClaimedKey.objects.create(caller_id=caller_id, idempotency_key=idempotency_key)
 

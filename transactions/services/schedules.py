@@ -17,11 +17,12 @@ from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from fintech_core.database import call, exactly_once
+from fintech_core.calls import call
+from fintech_core.database import exactly_once
 from fintech_core.exceptions import DomainError, InvalidInput, NotFound
 from fintech_core.money import format_amount
 from transactions import rules
-from transactions.accounts import open_accounts
+from transactions.accounts import Opened, open_accounts
 from transactions.declines import (
     CallerInactive,
     IdempotencyKeyReused,
@@ -31,13 +32,19 @@ from transactions.declines import (
 from transactions.instructions import Outcome, Recipient, TransferInstruction
 from transactions.models import RunStatus, Schedule, ScheduleRun, ScheduleStatus
 from transactions.recurrence import Occurrence, Recurrence
-from transactions.services.recording import KEYS, fee_wallets
+from transactions.services.recording import (
+    KEYS,
+    claim_key_within,
+    fee_wallets,
+    require_unclaimed,
+)
 from transactions.services.transfers import (
     Route,
     is_answered,
     route_of,
     transfer_within,
 )
+from wallet.models import Wallet
 
 logger = logging.getLogger(__name__)
 
@@ -138,16 +145,8 @@ def _first_run(
 def _create(
     transfer: TransferInstruction, recurrence: Recurrence, first: Occurrence
 ) -> PlannedSchedule:
-    # Lock: the wallets, and with the caller's primary one the right to plan one more.
-    named = [transfer.source_wallet_id, transfer.recipient.wallet_id]
-    opened = open_accounts(
-        wallets=[wallet for wallet in named if wallet],
-        primaries=[transfer.caller_id],
-        users=[transfer.caller_id],
-        emails=[transfer.recipient.email] if transfer.recipient.email else [],
-        phones=[transfer.recipient.phone] if transfer.recipient.phone else [],
-        keys=[(transfer.caller_id, transfer.idempotency_key)],
-    )
+    # Lock: all wallets of the caller, and with them the key and the right to plan one more.
+    opened = _open(transfer)
     # Replay.
     route = route_of(transfer, opened)
     made = _schedule_of_key(transfer)
@@ -159,6 +158,7 @@ def _create(
         raise route
     if opened.known_transactions:
         raise IdempotencyKeyReused
+    require_unclaimed(opened, transfer.caller_id, transfer.idempotency_key)
     # Rules.
     if not opened.standings[transfer.caller_id].is_active:
         raise CallerInactive
@@ -169,7 +169,34 @@ def _create(
     schedule = _row(transfer, route, recurrence, first)
     schedule.created_at = opened.read_at
     schedule.save(force_insert=True)
+    claim_key_within(transfer.caller_id, transfer.idempotency_key)
     return PlannedSchedule(schedule, is_replay=False)
+
+
+def _open(transfer: TransferInstruction) -> Opened:
+    """Lock what the transfer names and all wallets of its caller: no key of the caller's is used until
+    the transaction ends."""
+    opened = _open_with(transfer, _wallets_of(transfer.caller_id))
+    # One may have been opened just before; from here on the lock of the primary one prevents it.
+    own = _wallets_of(transfer.caller_id)
+    return opened if own <= opened.accounts.keys() else _open_with(transfer, own)
+
+
+def _open_with(transfer: TransferInstruction, own: set[uuid.UUID]) -> Opened:
+    recipient = transfer.recipient
+    named = [transfer.source_wallet_id, recipient.wallet_id]
+    return open_accounts(
+        wallets=[*own, *(wallet for wallet in named if wallet)],
+        primaries=[transfer.caller_id],
+        users=[transfer.caller_id],
+        emails=[recipient.email] if recipient.email else [],
+        phones=[recipient.phone] if recipient.phone else [],
+        keys=[(transfer.caller_id, transfer.idempotency_key)],
+    )
+
+
+def _wallets_of(user_id: uuid.UUID) -> set[uuid.UUID]:
+    return set(Wallet.objects.filter(owner_id=user_id).values_list("pk", flat=True))
 
 
 def _row(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from typing import Generic, TypeVar
 
 from fintech_core.database import exactly_once
 from fintech_core.exceptions import DomainError, InvalidInput
@@ -28,6 +29,8 @@ from transactions.selectors import records_by_key
 from transactions.services.recording import KEYS, declined, fee_wallets, replay, require_unclaimed
 from wallet.models import HoldStatus
 
+R = TypeVar("R")
+
 # How long a group waits for a lock: longer than other groups hold theirs, shorter than anybody notices.
 GROUP_LOCK_MILLISECONDS = 250
 
@@ -37,7 +40,7 @@ def transfer_many(instructions: Sequence[TransferInstruction]) -> list[Outcome |
 
     A later one may spend what an earlier one brings. One that is refused does not touch its neighbours.
     """
-    return exactly_once(partial(_transfer_all, instructions, fee_wallets()), keys=KEYS)
+    return _commit(partial(_decide_all, instructions, fee_wallets()))
 
 
 def transfer_within(
@@ -48,28 +51,19 @@ def transfer_within(
     ``fees`` are ``fee_wallets()``, asked for before the transaction began. Whoever opened it runs it by
     ``exactly_once(keys=KEYS)`` and locks nothing after this.
     """
-    [result] = _transfer_all([instruction], fees)
+    decided = _decide_all([instruction], fees)
+    if decided.journal:
+        decided.journal.write()
+    [result] = decided.results
     return result
 
 
-def post_group(
-    instructions: Sequence[TransferInstruction], decided: Callable[[], None]
-) -> list[Outcome | DomainError]:
+def post_group(instructions: Sequence[TransferInstruction]) -> list[Outcome | DomainError]:
     """``transfer_many`` for callers who know nothing of each other: it gives up early on a wallet that
     somebody else has locked, so that one foreign lock stalls only those who need it.
-
-    ``decided`` is called when all is written and the commit comes next; again where that has to be done
-    anew.
     """
-    patience = None if len(instructions) == 1 else GROUP_LOCK_MILLISECONDS
-    fees = fee_wallets()
-
-    def work() -> list[Outcome | DomainError]:
-        results = _transfer_all(instructions, fees, patience)
-        decided()
-        return results
-
-    return exactly_once(work, keys=KEYS)
+    work = partial(_decide_all, instructions, fee_wallets(), GROUP_LOCK_MILLISECONDS)
+    return _commit(work)
 
 
 def transfer_all_or_none(instructions: Sequence[TransferInstruction]) -> list[Outcome]:
@@ -78,7 +72,7 @@ def transfer_all_or_none(instructions: Sequence[TransferInstruction]) -> list[Ou
     Raises ``BatchRefused`` with the place of the first that may not happen and why; where that is a
     decline it is recorded under that transfer's key, and the keys of the others are not used up.
     """
-    results = exactly_once(partial(_transfer_together, instructions, fee_wallets()), keys=KEYS)
+    results = _commit(partial(_decide_together, instructions, fee_wallets()))
     if isinstance(results, BatchRefused):
         raise results
     return results
@@ -93,41 +87,53 @@ class Route:
     amount: Money
 
 
-def _transfer_all(
+@dataclass(frozen=True, slots=True)
+class _Decided(Generic[R]):
+    """What is to be answered once the journal is written."""
+
+    results: R
+    journal: Journal | None = None
+
+    def commit(self) -> None:
+        """Write the journal, if it has anything. Here nothing may fail but the database itself."""
+        if self.journal:
+            self.journal.commit()
+
+
+def _commit(work: Callable[[], _Decided[R]]) -> R:
+    return exactly_once(work, keys=KEYS, finish=_Decided.commit).results
+
+
+def _decide_all(
     instructions: Sequence[TransferInstruction],
     fees: dict[str, uuid.UUID],
     patience: int | None = None,
-) -> list[Outcome | DomainError]:
+) -> _Decided[list[Outcome | DomainError]]:
     # Lock: the wallets, and with them all that is decided by.
     opened = _open(instructions, fees, patience)
     journal = Journal(opened)
-    results = _judge(instructions, opened, fees, journal)
-    # Ledger. From here on nothing may fail but the database itself.
-    if journal:
-        journal.write()
-    return results
+    return _Decided(_judge(instructions, opened, fees, journal), journal)
 
 
-def _transfer_together(
+def _decide_together(
     instructions: Sequence[TransferInstruction], fees: dict[str, uuid.UUID]
-) -> list[Outcome] | BatchRefused:
+) -> _Decided[list[Outcome] | BatchRefused]:
     opened = _open(instructions, fees)
     journal = Journal(opened)
     outcomes: list[Outcome] = []
     for index, result in enumerate(_judge(instructions, opened, fees, journal)):
         if isinstance(result, DomainError):
-            return BatchRefused(index, result)
+            return _Decided(BatchRefused(index, result))
         if decline := result.transaction.decline:
-            if not result.is_replay:
-                # The accounts have moved with the others, of which nothing is written: open them anew.
-                journal = Journal(_open(instructions, fees))
-                journal.add(result.transaction)
-                journal.write()
-            return BatchRefused(index, decline, transaction=str(result.transaction.id))
+            refused = BatchRefused(index, decline, transaction=str(result.transaction.id))
+            if result.is_replay:
+                return _Decided(refused)
+            # The accounts have moved with the others, of which nothing is written: open them anew.
+            journal = Journal(_open(instructions, fees))
+            journal.add(result.transaction)
+            return _Decided(refused, journal)
         outcomes.append(result)
-    if journal:
-        journal.write()
-    return outcomes
+    return _Decided(outcomes, journal)
 
 
 def _judge(
@@ -145,8 +151,9 @@ def _judge(
         key = (instruction.caller_id, instruction.idempotency_key)
         try:
             route = route_of(instruction, opened)
-            if key in found and is_answered(instruction, route, found[key].fingerprint):
-                results.append(replay(found[key], instruction.fingerprint))
+            first = found.get(key)
+            if first and is_answered(instruction, route, first.fingerprint):
+                results.append(replay(first, instruction.fingerprint))
                 continue
             if not isinstance(route, Route):
                 raise route
@@ -171,7 +178,6 @@ def _open(
     return open_accounts(
         wallets=[*wallets, *fees.values()],
         primaries=[i.caller_id for i in instructions if not i.source_wallet_id],
-        users=[i.caller_id for i in instructions],
         emails=[i.recipient.email for i in instructions if i.recipient.email],
         phones=[i.recipient.phone for i in instructions if i.recipient.phone],
         keys=[(i.caller_id, i.idempotency_key) for i in instructions],
@@ -214,9 +220,9 @@ def _decide(
     journal: Journal,
 ) -> TransactionRecord:
     """Judge one transfer and put what becomes of it into the journal: posted, pending or declined."""
-    if not opened.standings[instruction.caller_id].is_active:
-        raise CallerInactive
     source, target, amount = route.source, route.target, route.amount
+    if source.owner is None or not source.owner.is_active:
+        raise CallerInactive
     is_own = source.owner_id == target.owner_id
     fee = amount.amount * 0
     if fees and not is_own:

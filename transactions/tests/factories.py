@@ -89,6 +89,16 @@ def asked(like: Transaction, **columns: Any) -> dict[str, Any]:
     }
 
 
+# The transactions are given as JSON; those of holds, too, as the function wants them.
+POST_LEDGER = """
+    SELECT post_ledger(
+        ARRAY(SELECT json_populate_recordset(NULL::posted_transaction, %s)), %s, %s, %s)
+"""
+
+
+_IDS = ("id", "from_wallet_id", "to_wallet_id", "initiated_by_id", "parent_id")
+
+
 class RawPosting:
     """Arguments of ``post_ledger()`` as its caller should make them, for rows and legs it should refuse.
 
@@ -103,7 +113,8 @@ class RawPosting:
     def add(self, row: dict[str, Any], *legs: tuple[uuid.UUID, str]) -> Self:
         """One more transaction with these (wallet, amount) legs."""
         self.rows.append(row)
-        values = {name: value for name, value in row.items() if value is not None}
+        ids = {name: uuid.UUID(row[name]) for name in _IDS if row.get(name) is not None}
+        values = {name: value for name, value in row.items() if value is not None} | ids
         digest = transaction_digest(
             TransactionRecord(
                 **values
@@ -145,7 +156,7 @@ class RawPosting:
 
     @property
     def arguments(self) -> list[str]:
-        """For ``SELECT post_ledger(%s, %s, %s, %s)``."""
+        """For ``POST_LEDGER``."""
         wallets = [
             f'"({w.pk},{w.balance},{w.held},{w.last_sequence},{bytes(w.head_hash).hex()},,,,)"'
             for w in self._wallets.values()

@@ -14,6 +14,7 @@ from fintech_core.fields import uuid7
 from transactions import services
 from transactions.selectors import in_index_order
 from transactions.tests.factories import (
+    POST_LEDGER,
     RawPosting,
     asked,
     instruct,
@@ -42,7 +43,7 @@ class Pair:
         row = asked(like, id=str(uuid7()), amount=amount, created_at=moment, **columns)
         posting = RawPosting().add(row, (source.pk, f"-{amount}"), (target.pk, amount))
         with connection.cursor() as cursor:
-            cursor.execute("SELECT post_ledger(%s, %s, %s, %s)", posting.arguments)
+            cursor.execute(POST_LEDGER, posting.arguments)
         return uuid.UUID(row["id"])
 
 

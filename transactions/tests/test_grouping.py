@@ -17,9 +17,9 @@ from transactions.instructions import Outcome, Recipient, TransferInstruction
 from transactions.services import grouping
 from transactions.services.grouping import PostingGroup, Result
 from transactions.services.transfers import post_group, transfer_many
-from transactions.tests.factories import balance_of, instruct, make_payee, make_payer
-from users.models import User
+from transactions.tests.factories import balance_of, instruct, make_payee, make_payer, wallet_of
 from users.tests.factories import at_once
+from wallet.locks import lock_wallets
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -32,25 +32,14 @@ class Watched:
         self.alone: list[int] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.commits = 0
-        self.commit_gate = threading.Event()
-        self.commit_gate.set()
         self.fail: Callable[[Sequence[TransferInstruction]], None] = lambda _: None
         self.group = PostingGroup(together=self._together, alone=self._alone)
 
-    def _together(
-        self, instructions: Sequence[TransferInstruction], decided: Callable[[], None]
-    ) -> list[Result]:
+    def _together(self, instructions: Sequence[TransferInstruction]) -> list[Result]:
         self.groups.append(len(instructions))
         self.gate.wait(10)
         self.fail(instructions)
-
-        def commit_when_let() -> None:
-            decided()
-            self.commits += 1
-            self.commit_gate.wait(10)
-
-        return post_group(instructions, commit_when_let)
+        return post_group(instructions)
 
     def _alone(self, instructions: Sequence[TransferInstruction]) -> list[Result]:
         self.alone.append(len(instructions))
@@ -258,52 +247,34 @@ def test_many_callers_at_once_all_get_through() -> None:
     assert balance_of(payee) == "6.40"
 
 
-def test_the_next_group_is_decided_while_one_commits() -> None:
-    payers, payees = [make_payer("10.00") for _ in range(2)], [make_payee() for _ in range(2)]
-    watched = Watched()
-    watched.commit_gate.clear()
-    results: list[Result] = []
+def test_a_lone_caller_who_waits_for_a_foreign_lock_lets_the_others_go_on() -> None:
+    """It gives up the group's turn after a moment, and waits for as long as one may by itself."""
+    payer, other, payee = make_payer("10.00"), make_payer("10.00"), make_payee()
+    locked, done = threading.Event(), threading.Event()
 
-    def post(index: int) -> None:
-        try:
-            results.append(watched.group.post(instruct(payers[index], payees[index], "1.00")))
-        finally:
-            connection.close()
+    def hold() -> None:
+        with transaction.atomic():
+            lock_wallets([wallet_of(payer).pk])
+            locked.set()
+            done.wait(10)
+        connection.close()
 
-    threads = [threading.Thread(target=post, args=(index,)) for index in range(2)]
-    threads[0].start()
-    wait_until(lambda: watched.commits == 1)
-    threads[1].start()
-    wait_until(lambda: watched.commits == 2)
-    assert results == [], "nobody is told before the commit"
-    watched.commit_gate.set()
-    for thread in threads:
+    holder = threading.Thread(target=hold)
+    holder.start()
+    locked.wait(10)
+    watched, results = Watched(), []
+
+    def post() -> None:
+        results.append(watched.group.post(instruct(payer, payee, "1.00")))
+        connection.close()
+
+    waiting = threading.Thread(target=post)
+    waiting.start()
+    wait_until(lambda: watched.alone == [1])
+    outcome = watched.group.post(instruct(other, make_payee(), "1.00"))
+    assert (type(outcome), results) == (Outcome, [])
+    done.set()
+    for thread in (holder, waiting):
         thread.join(10)
-    assert [type(result) for result in results] == [Outcome, Outcome]
+    assert [type(result) for result in results] == [Outcome]
     watched.group.close()
-
-
-def test_more_groups_than_connections_wait_for_a_commit() -> None:
-    payers, payee = [make_payer("10.00") for _ in range(6)], make_payee()
-    watched = Watched()
-    watched.commit_gate.clear()
-    done: list[Result] = []
-
-    def post(payer: User) -> None:
-        try:
-            done.append(watched.group.post(instruct(payer, make_payee(), "1.00")))
-        finally:
-            connection.close()
-
-    threads = []
-    for number, payer in enumerate(payers):
-        threads.append(threading.Thread(target=post, args=(payer,)))
-        threads[-1].start()
-        wait_until(lambda number=number: watched.commits >= min(number + 1, grouping.CONNECTIONS))  # type: ignore[misc]
-    assert watched.commits == grouping.CONNECTIONS
-    watched.commit_gate.set()
-    for thread in threads:
-        thread.join(10)
-    assert len(done) == len(payers)
-    watched.group.close()
-    assert balance_of(payee) == "0.00"

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from fintech_core.sqlstates import constraint_of, sqlstate_of
 from transactions import services
 from transactions.models import Transaction
-from transactions.tests.factories import asked, make_payee, make_payer, wallet_of
+from transactions.tests.factories import POST_LEDGER, asked, make_payee, make_payer, wallet_of
 from transactions.tests.hold_factories import ask, make_hold, make_overdue_hold
 from users.models import User
 
@@ -180,7 +180,7 @@ def require_post_refused(fact: str, rows: list[Any], holds: list[Any]) -> None:
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
-        cursor.execute("SELECT post_ledger(%s, %s, %s, %s)", arguments)
+        cursor.execute(POST_LEDGER, arguments)
     assert constraint_of(refusal.value) == fact
 
 
@@ -226,7 +226,7 @@ def test_no_more_is_reversed_than_was_posted() -> None:
             transaction.atomic(),
             connection.cursor() as cursor,
         ):
-            cursor.execute("SELECT post_ledger(%s, %s, %s, %s)", bent.arguments)
+            cursor.execute(POST_LEDGER, bent.arguments)
         facts = {"no_more_is_reversed_than_was_posted", "available_is_never_negative"}
         assert constraint_of(refusal.value) in facts
 

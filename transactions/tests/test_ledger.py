@@ -28,8 +28,8 @@ def at(moment: datetime.datetime) -> Iterator[None]:
     """The service believes that it is this late; the database would refuse what is ahead of its clock."""
     read = accounts._opened
 
-    def opened(found: dict[str, Any]) -> accounts.Opened:
-        result = read(found)
+    def opened(*found: Any) -> accounts.Opened:
+        result = read(*found)
         result.read_at = moment
         return result
 

@@ -1,7 +1,6 @@
 """``post_ledger()``, the one way to write the ledger, called as its caller should never call it."""
 
 import datetime
-import json
 import uuid
 from typing import Any
 
@@ -11,16 +10,20 @@ from django.db import DatabaseError, connection, transaction
 
 from fintech_core.sqlstates import constraint_of
 from transactions.models import Transaction
-from transactions.tests.factories import RawPosting, asked, make_payee, make_payer, posted
+from transactions.tests.factories import (
+    POST_LEDGER,
+    RawPosting,
+    asked,
+    make_payee,
+    make_payer,
+    posted,
+)
 from wallet.models import WalletKind
 from wallet.services import open_platform_wallet
 
 pytestmark = pytest.mark.usefixtures("committed")
 
 Owner = psycopg.Connection[Any]
-
-
-POST = "SELECT post_ledger(%s, %s, %s, %s)"
 
 
 def legs_of(row: Transaction, *legs: tuple[uuid.UUID, str], **columns: Any) -> list[str]:
@@ -51,7 +54,7 @@ def test_a_platform_fee_may_be_part_of_a_posting() -> None:
 
 def call_post_ledger(arguments: list[str]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(POST, arguments)
+        cursor.execute(POST_LEDGER, arguments)
 
 
 def test_an_entry_of_no_transaction_or_of_no_wallet_is_refused() -> None:
@@ -119,7 +122,7 @@ def test_a_clock_that_was_ahead_and_is_set_back_does_not_stop_money(owner: Owner
     def post(moment: datetime.datetime) -> None:
         chain.rows, chain.entries = [], []
         chain.add(asked(row, created_at=moment.isoformat()), *legs)
-        owner.execute(POST, chain.arguments)
+        owner.execute(POST_LEDGER, chain.arguments)
 
     for table in tables:
         owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
@@ -137,7 +140,7 @@ def test_no_entry_is_dated_before_the_one_before_it(owner: Owner) -> None:
     earlier = row.created_at - datetime.timedelta(seconds=1)
     legs = ((row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
     with pytest.raises(psycopg.Error) as refusal:
-        owner.execute(POST, legs_of(row, *legs, created_at=earlier.isoformat()))
+        owner.execute(POST_LEDGER, legs_of(row, *legs, created_at=earlier.isoformat()))
     assert refusal.value.diag.constraint_name == "entry_continues_the_chain"
 
 
@@ -147,7 +150,7 @@ def test_a_role_without_rights_cannot_post(owner: Owner) -> None:
     owner.execute(f"CREATE ROLE {role}")
     owner.execute(f"SET LOCAL ROLE {role}")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        owner.execute(POST, arguments)
+        owner.execute(POST_LEDGER, arguments)
 
 
 @pytest.mark.parametrize("table", ["transactions_transaction", "transactions_ledgerentry"])
@@ -155,7 +158,7 @@ def test_the_tables_can_grow_while_postings_go_on(owner: Owner, table: str) -> N
     row = posted()
     owner.execute(f"ALTER TABLE {table} ADD COLUMN grown numeric NOT NULL DEFAULT 0")
     arguments = legs_of(row, (row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
-    owner.execute(POST, arguments)
+    owner.execute(POST_LEDGER, arguments)
     assert owner.execute("SELECT * FROM ledger_violations()").fetchall() == []
 
 
@@ -165,17 +168,21 @@ def test_a_posting_reads_no_table_from_end_to_end(owner: Owner) -> None:
     for _ in range(40):
         make_payee()
     arguments = legs_of(row, (row.from_wallet_id, "-10.00"), (row.to_wallet_id, "10.00"))
-    owner.execute(POST, arguments)
-    asked_for = {
-        "primaries": [str(row.initiated_by_id)],
-        "emails": ["a@example.com"],
-        "phones": ["+16505550100"],
-        "wallets": [str(row.to_wallet_id)],
-        "holds": [str(row.pk)],
-        "keys": [[str(row.initiated_by_id), "k"]],
-        "platform_keys": ["k"],
-    }
-    owner.execute("SELECT open_accounts(%s)", [json.dumps(asked_for)])
+    owner.execute(POST_LEDGER, arguments)
+    owner.execute(
+        "SELECT open_accounts(%s, %s, %s, %s, %s, %s, %s, %s, %s, NULL)",
+        [
+            [row.to_wallet_id],
+            [row.initiated_by_id],
+            ["a@example.com"],
+            ["+16505550100"],
+            [row.initiated_by_id],
+            [row.pk],
+            [row.initiated_by_id],
+            ["k"],
+            ["k"],
+        ],
+    )
     scanned = owner.execute(
         "SELECT relname, seq_scan, idx_tup_fetch FROM pg_stat_xact_user_tables"
         " WHERE seq_scan > 0 OR idx_tup_fetch > 40"

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from fintech_core.sqlstates import constraint_of, sqlstate_of
 from transactions.models import LedgerEntry, Transaction
-from transactions.tests.factories import RawPosting, asked, posted
+from transactions.tests.factories import POST_LEDGER, RawPosting, asked, posted
 from wallet.models import Wallet, WalletKind
 from wallet.services import open_platform_wallet
 
@@ -256,7 +256,8 @@ def test_a_transaction_happened_at_a_finite_time(owner: Owner) -> None:
     require_refused(
         owner,
         "transaction_time_is_finite",
-        "SELECT post_ledger(%(rows)s::json, '{}', '{}', '[]')",
+        "SELECT post_ledger(ARRAY("
+        "SELECT json_populate_recordset(NULL::posted_transaction, %(rows)s::json)), '{}', '{}', '[]')",
         values,
     )
 
@@ -373,5 +374,5 @@ def test_a_reused_key_is_refused_by_its_name() -> None:
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
-        cursor.execute("SELECT post_ledger(%s, %s, %s, %s)", again.arguments)
+        cursor.execute(POST_LEDGER, again.arguments)
     assert constraint_of(refusal.value) == "idempotency_key_is_unique_per_caller"

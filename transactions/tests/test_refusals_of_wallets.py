@@ -13,6 +13,7 @@ from transactions import services
 from transactions.services import quote_conversion
 from transactions.tests.exchange_factories import convert, fresh, open_pot, set_rate
 from transactions.tests.factories import (
+    POST_LEDGER,
     RawPosting,
     asked,
     instruct,
@@ -54,7 +55,7 @@ def test_an_overdraft_ends_where_its_limit_does() -> None:
         legs = (row.from_wallet_id, f"-{amount}"), (row.to_wallet_id, amount)
         bent = RawPosting().add(asked(row, amount=amount), *legs)
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT post_ledger(%s, %s, %s, %s)", bent.arguments)
+            cursor.execute(POST_LEDGER, bent.arguments)
 
     with pytest.raises(DatabaseError) as refusal:
         post("95.01")

@@ -322,7 +322,7 @@ def test_a_batch_takes_as_many_statements_as_one_transfer(statements: list[str])
         statements.clear()
         services.transfer_many(batch)
         counts.append(len(statements))
-    assert counts == [2, 2, 2], "open, post"
+    assert counts == [4, 4, 4], "begin and open, post and commit"
     assert entries_of(payee) == 251
 
 
@@ -336,5 +336,5 @@ def test_wallets_are_locked_in_order_and_before_anything_is_written(statements: 
     with connection.cursor() as cursor:
         cursor.execute("SELECT prosrc, provolatile FROM pg_proc WHERE proname = 'open_accounts'")
         source, volatility = cursor.fetchone()
-    assert source.count("ORDER BY l.id FOR NO KEY UPDATE") == source.count("FOR NO KEY UPDATE") == 1
+    assert source.count("ORDER BY w.id FOR NO KEY UPDATE") == source.count("FOR NO KEY UPDATE") == 1
     assert volatility == "v", "each statement in it sees what was committed until then"

@@ -1,0 +1,1 @@
+DROP FUNCTION live_sessions(uuid[], uuid[], bigint[]);
