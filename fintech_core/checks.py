@@ -96,7 +96,7 @@ def _celery() -> Celery:
 
 def _problems_of_feeds() -> list[tuple[int, str]]:
     problems = []
-    for path in settings.RELAY_FEEDS:
+    for path in settings.RELAY_FEEDS.values():
         try:
             import_string(path)
         except ImportError as error:

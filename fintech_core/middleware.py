@@ -18,7 +18,9 @@ from django.template.response import SimpleTemplateResponse
 from django.urls import get_resolver
 from django.utils.functional import LazyObject, empty
 
-logger = logging.getLogger("fintech_core.request")
+REQUEST_LOGGER = "fintech_core.request"
+REQUEST_MEMBERS = ("request_id", "user", "method", "route", "status", "duration_ms")
+logger = logging.getLogger(REQUEST_LOGGER)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _current: ContextVar[str] = ContextVar("request_id", default="")
@@ -40,11 +42,21 @@ def client_address(request: HttpRequest) -> str | None:
     The peer's own address counts. With ``NUM_PROXIES`` proxies of ours in front it is the entry that the
     outermost of them wrote into X-Forwarded-For; what a caller put there before is never believed.
     """
-    address = str(request.META.get("REMOTE_ADDR") or "")
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR")
+    peer, forwarded = request.META.get("REMOTE_ADDR"), request.META.get("HTTP_X_FORWARDED_FOR")
+    return address_of(str(peer or ""), forwarded)
+
+
+def address_of(peer: str, forwarded: str | None) -> str | None:
+    """The same of the peer's address and the X-Forwarded-For that it sent."""
+    address = peer
     if settings.NUM_PROXIES and forwarded:
         hops = [hop.strip() for hop in forwarded.split(",")]
         address = hops[-min(settings.NUM_PROXIES, len(hops))]
+    return _canonical_address(address)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _canonical_address(address: str) -> str | None:
     try:
         # The zone of a link-local address means something on this machine alone; inet knows none.
         return str(ipaddress.ip_address(address.partition("%")[0]))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+import orjson
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
@@ -17,6 +18,29 @@ def parse_strict(raw: bytes) -> Any:
 
     Raises ``MalformedJSON``.
     """
+    document = _read_compact(raw)
+    if document is None:
+        document = _read(raw)
+    # With so few brackets there is nothing to look for.
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_deeper(document, MAX_DEPTH):
+        raise MalformedJSON(f"The body is nested more than {MAX_DEPTH} levels deep.")
+    return document
+
+
+def _read_compact(raw: bytes) -> Any:
+    """A document as most clients write it, without white space, in a tenth of the time; else None.
+
+    What comes out again byte for byte was understood in full: a key that appears twice, a number that
+    was rounded or an escape that was read leniently would not.
+    """
+    try:
+        document = orjson.loads(raw)
+        return document if orjson.dumps(document) == raw else None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+
+
+def _read(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -24,12 +48,9 @@ def parse_strict(raw: bytes) -> Any:
     if not text.strip():
         raise MalformedJSON("The body is empty.")
     try:
-        document = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise MalformedJSON from None
-    if _is_deeper(document, MAX_DEPTH):
-        raise MalformedJSON(f"The body is nested more than {MAX_DEPTH} levels deep.")
-    return document
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

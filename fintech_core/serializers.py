@@ -95,6 +95,10 @@ class StrictSerializer(serializers.Serializer[Any]):
         return values
 
 
+class NothingSerializer(StrictSerializer):
+    """A body without members; it may be left out."""
+
+
 @functools.cache
 def _shared(cls: type[StrictSerializer]) -> StrictSerializer:
     return cls()

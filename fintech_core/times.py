@@ -5,4 +5,5 @@ import datetime
 
 def format_time(moment: datetime.datetime) -> str:
     """RFC 3339 in UTC with microseconds: ``2026-01-31T12:00:00.000000Z``."""
-    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    in_utc = moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    return in_utc.isoformat(timespec="microseconds") + "Z"

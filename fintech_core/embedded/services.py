@@ -27,8 +27,8 @@ def background(folder: DataFolder, environment: Mapping[str, str]) -> list[Servi
     """Everything that works without being asked over HTTP, the most urgent first.
 
     Receivers of webhooks have workers of their own, whose threads mostly wait, and those in trouble
-    another: none of them delays money, or each other. Nor do looks at providers, which may hang, and what
-    may take hours, on threads of another yet.
+    another: none of them delays money, or each other. Nor do looks at providers, which may hang. What may
+    take hours has a process of its own, which can be ended when its time is up, as threads cannot.
     """
     money = environment.get("CELERY_QUEUES", "").strip() or "money,upkeep"
     processes = environment.get("CELERY_CONCURRENCY", "").strip() or "2"
@@ -37,7 +37,8 @@ def background(folder: DataFolder, environment: Mapping[str, str]) -> list[Servi
         relay(folder, environment),
         worker(folder, environment, "webhooks", "webhooks", "-P", "threads", "-c", "16"),
         worker(folder, environment, "webhooks-slow", "webhooks_slow", "-P", "threads", "-c", "8"),
-        worker(folder, environment, "looks", "looks,long", "-P", "threads", "-c", "8"),
+        worker(folder, environment, "looks", "looks", "-P", "threads", "-c", "8"),
+        worker(folder, environment, "long", "long", "-c", "1"),
         beat(folder, environment),
     ]
 

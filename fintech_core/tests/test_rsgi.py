@@ -2,14 +2,19 @@
 
 import asyncio
 import json
+import logging
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
 from django.http import HttpResponse, StreamingHttpResponse
+from structlog.stdlib import ProcessorFormatter
 
 from fintech_core import rsgi
+from fintech_core.logs import json_formatter
+from fintech_core.middleware import REQUEST_LOGGER
 
 
 class Scope:
@@ -251,3 +256,45 @@ def test_a_head_request_streams_nothing(streamed: list[str]) -> None:
     exchange = Exchange(b"4")
     serve((Scope(method="HEAD", content_length="1"), exchange))
     assert (exchange.status, exchange.content) == (200, b"")
+
+
+def test_waits_end_in_their_order_by_one_timer() -> None:
+    given_up: list[int] = []
+
+    async def several() -> None:
+        deadlines = rsgi.Deadlines(0.3)
+        waits = []
+        for number in range(4):
+            waits.append(deadlines.start(partial(given_up.append, number)))
+            await asyncio.sleep(0.02)
+        deadlines.end(waits[2])
+        assert given_up == []
+        await asyncio.sleep(0.5)
+        assert given_up == [0, 1, 3]
+        deadlines.start(partial(given_up.append, 4))
+        await asyncio.sleep(0.5)
+        assert given_up == [0, 1, 3, 4]
+
+    asyncio.run(several())
+
+
+def test_a_request_line_says_the_same_by_the_short_way() -> None:
+    record = logging.makeLogRecord(
+        {
+            "name": REQUEST_LOGGER,
+            "msg": "request",
+            "levelno": logging.INFO,
+            "levelname": "INFO",
+            "request_id": "r-1",
+            "user": None,
+            "method": "GET",
+            "route": "/é/",
+            "status": 200,
+            "duration_ms": 1.5,
+        }
+    )
+    formatter = json_formatter()
+    short = json.loads(formatter.format(record))
+    long = json.loads(ProcessorFormatter.format(formatter, record))  # type: ignore[arg-type]
+    assert short.pop("timestamp")[:16] == long.pop("timestamp")[:16]
+    assert (short, list(short)) == (long, list(long))

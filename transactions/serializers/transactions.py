@@ -1,6 +1,7 @@
 """Transactions and entries as the API shows and takes them."""
 
 import datetime
+import functools
 import uuid
 from collections.abc import Collection, Sequence
 from decimal import Decimal
@@ -8,6 +9,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from fintech_core.fields import uuid_text
 from fintech_core.money import format_amount
 from fintech_core.problems import problem_of
 from fintech_core.serializers import UTCDateTimeField, format_time
@@ -80,25 +82,21 @@ def represent_transaction(
     source's.
     """
     told = (record.facts or {}) if record.status != TransactionStatus.DECLINED else {}
-    nothing = format_amount(Decimal(0), record.currency)
-
-    def text(amount: Decimal) -> str:
-        return format_amount(amount, record.currency)
-
-    created_at = format_time(record.created_at)
+    nothing = _nothing(record.currency)
+    created_at = _time_of_commit(record.created_at)
     posted_at = created_at if record.status == TransactionStatus.POSTED else None
     return {
-        "id": str(record.id),
+        "id": uuid_text(record.id),
         "reference": reference_of(record.id),
         "kind": str(record.kind),
         "status": told.get("status", str(record.status)),
-        "amount": text(record.amount),
+        "amount": format_amount(record.amount, record.currency),
         "currency": record.currency,
-        "from_wallet": str(record.from_wallet_id),
-        "to_wallet": str(record.to_wallet_id),
+        "from_wallet": uuid_text(record.from_wallet_id),
+        "to_wallet": uuid_text(record.to_wallet_id),
         "from_user_email": record.from_user_email,
         "to_user_email": record.to_user_email,
-        "fee": told.get("fee", text(record.fee)),
+        "fee": told.get("fee") or _amount_or_nothing(record.fee, record.currency),
         **_exchange_of(record),
         "parent": str(record.parent_id) if record.parent_id else None,
         "captured_amount": told.get("captured_amount", nothing),
@@ -111,6 +109,19 @@ def represent_transaction(
         "posted_at": _time_told(told.get("posted_at")) or posted_at,
         "balance_after": _balance_after(record, own_wallets),
     }
+
+
+# All that one commit makes has the same time.
+_time_of_commit = functools.lru_cache(maxsize=256)(format_time)
+
+
+@functools.cache
+def _nothing(currency: str) -> str:
+    return format_amount(Decimal(0), currency)
+
+
+def _amount_or_nothing(amount: Decimal, currency: str) -> str:
+    return format_amount(amount, currency) if amount else _nothing(currency)
 
 
 def _balance_after(record: TransactionRecord, own_wallets: Collection[uuid.UUID]) -> str | None:

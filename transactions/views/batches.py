@@ -1,6 +1,5 @@
 """Up to a thousand transfers in one request."""
 
-from dataclasses import replace
 from typing import Any
 
 from django.urls import reverse
@@ -75,7 +74,10 @@ def _read(sent: Any, asked: Request, path: str) -> Read:
     except (ValidationError, DomainError) as error:
         return error
     fingerprint = idempotency.fingerprint(method="POST", path=path, body=sent)
-    return instruction_of(values, replace(asked, idempotency_key=key, fingerprint=fingerprint))
+    return instruction_of(
+        values,
+        Request(asked.caller_id, key, fingerprint, asked.request_id, asked.client_address),
+    )
 
 
 def _all_or_none(read: list[Read]) -> list[Outcome | DomainError | ValidationError]:

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from fintech_core.openapi import PROBLEMS
-from fintech_core.serializers import StrictSerializer
+from fintech_core.serializers import NothingSerializer
 from transactions import services
 from users.authentication import caller_of
 from wallet.selectors import get_wallet
@@ -23,6 +23,6 @@ class CloseWalletView(APIView):
         operation_id="wallet_close", request=None, responses={200: WalletSerializer, **PROBLEMS}
     )
     def post(self, request: Request, wallet_id: uuid.UUID) -> Response:
-        StrictSerializer(data=request.data or {}).is_valid(raise_exception=True)
+        NothingSerializer.take(request.data)
         services.close_wallet(wallet_id=wallet_id, owner_id=caller_of(request).pk)
         return Response(WalletSerializer(get_wallet(wallet_id)).data)
