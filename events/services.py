@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from events.models import AuditRecord, OutboxEvent
-from fintech_core.database import call
+from fintech_core.calls import call
 from fintech_core.middleware import current_request_id
 
 

@@ -44,7 +44,7 @@ def lock_due(model: type[M], subject_id: uuid.UUID) -> M | None:
 
 
 def lock_key(caller_id: uuid.UUID, idempotency_key: str) -> None:
-    """Let nobody else use the caller's key in payments until the transaction ends; before all other
+    """Let nobody else make an intent by the caller's key until the transaction ends; before all other
     locks."""
     with connection.cursor() as cursor:
         cursor.execute(

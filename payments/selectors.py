@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from fintech_core.database import call
+from fintech_core.calls import call
 from fintech_core.exceptions import NotFound
 from fintech_core.money import format_amount
 from fintech_core.serializers import format_time

@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 
 from fintech_core.openapi import PROBLEMS
 from fintech_core.pagination import page_of, paginate
+from fintech_core.serializers import NothingSerializer
 from users.authentication import caller_of
 from webhooks import selectors, services
 from webhooks.models import Delivery, Endpoint
@@ -105,6 +106,7 @@ class RotateSecretView(APIView):
         responses={200: EndpointWithSecretSerializer, **PROBLEMS},
     )
     def post(self, request: Request, endpoint_id: uuid.UUID) -> Response:
+        NothingSerializer.take(request.data)
         endpoint, secret = services.rotate_secret(
             acting_user=caller_of(request), endpoint_id=endpoint_id
         )
@@ -180,5 +182,6 @@ class RedeliverView(APIView):
         responses={202: _ACCEPTED, **PROBLEMS},
     )
     def post(self, request: Request, delivery_id: uuid.UUID) -> Response:
+        NothingSerializer.take(request.data)
         services.redeliver(acting_user=caller_of(request), delivery_id=delivery_id)
         return Response({"count": 1}, status=202)

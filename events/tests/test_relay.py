@@ -20,6 +20,7 @@ from django.db import OperationalError, connection, connections, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from events import relay as relaying
 from events.publishing import BrokerUnavailable
 from events.relay import Relay, hand_over_due, publisher
 from payments.models import ProviderEvent
@@ -242,15 +243,74 @@ def test_an_idle_relay_does_not_spin() -> None:
     assert 2 <= len(calls) <= 8
 
 
+class Look:
+    """A look whose answer is told; afterwards it counts how often it was asked."""
+
+    def __init__(self, *due: str) -> None:
+        self.due: Any = set(due)
+        self.count = 0
+
+    def __call__(self) -> set[str]:
+        self.count += 1
+        if isinstance(self.due, Exception):
+            raise self.due
+        return set(self.due)
+
+
+def run_for(relay: Relay, seconds: float) -> None:
+    stop = threading.Event()
+    running = threading.Thread(target=relay.run, args=(stop,))
+    running.start()
+    time.sleep(seconds)
+    stop.set()
+    running.join(timeout=2)
+    assert not running.is_alive()
+
+
+def counted(turns: dict[str, int], name: str) -> Any:
+    def feed() -> int:
+        turns[name] = turns.get(name, 0) + 1
+        return 0
+
+    return name, feed
+
+
+def test_only_a_feed_with_something_due_has_a_turn() -> None:
+    turns: dict[str, int] = {}
+    look = Look("busy")
+    run_for(Relay([counted(turns, "busy"), counted(turns, "quiet")], look), 0.65)
+    # One for each in the first round, which asks nobody.
+    assert turns["quiet"] == 1
+    assert 3 <= turns["busy"] <= 9
+    assert look.count >= turns["busy"] - 1
+
+
+def test_every_feed_has_its_turn_now_and_then_whatever_the_look_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relaying, "ROUND_SECONDS", 0.1)
+    turns: dict[str, int] = {}
+    run_for(Relay([counted(turns, "unseen")], Look()), 0.65)
+    assert 3 <= turns["unseen"] <= 7
+
+
+def test_a_look_that_fails_leaves_every_feed_its_turn() -> None:
+    turns: dict[str, int] = {}
+    look = Look()
+    look.due = OperationalError("gone")
+    run_for(Relay([counted(turns, "first"), counted(turns, "second")], look), 0.65)
+    assert turns["first"] == turns["second"] >= 3
+
+
 def test_once_hands_over_what_is_due_and_says_when_it_cannot(
     broker: OwnRedis, settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings.RELAY_FEEDS = [f"{__name__}.feed_of_two", f"{__name__}.feed_of_none"]
+    settings.RELAY_FEEDS = {"two": f"{__name__}.feed_of_two", "none": f"{__name__}.feed_of_none"}
     _left.extend([2, 1])
     call_command("relay", "--once")
     assert capsys.readouterr().out == "3 handed over.\n"
-    settings.RELAY_FEEDS = [f"{__name__}.feed_in_trouble"]
-    with pytest.raises(CommandError, match="feed_in_trouble"):
+    settings.RELAY_FEEDS = {"troubled": f"{__name__}.feed_in_trouble"}
+    with pytest.raises(CommandError, match="troubled"):
         call_command("relay", "--once")
 
 

@@ -117,11 +117,8 @@ class PaymentIssue(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(resolved_at=None, resolved_by=None, resolution="")
-                | (
-                    models.Q(resolved_at__isnull=False, resolved_by__isnull=False)
-                    & ~models.Q(resolution="")
-                ),
-                name="resolved_issue_says_by_whom_and_how",
+                | (models.Q(resolved_at__isnull=False) & ~models.Q(resolution="")),
+                name="resolved_issue_says_how",
             ),
         ]
         permissions: ClassVar = [("resolve_issue", "Can resolve issues of payments")]

@@ -138,6 +138,11 @@ class InvalidSignature(Exception):
     time lies as far ahead."""
 
 
+class UnreadableEvent(Exception):
+    """A webhook that its provider did sign, and that is no event as its adapter knows them. Says why,
+    without what stands in it."""
+
+
 class Provider(Protocol):
     """One way for money in and out.
 
@@ -180,8 +185,12 @@ class Provider(Protocol):
         ...
 
     def read_event(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
-        """Verify and parse a webhook: raw body, headers by lower-case name. Raises ``InvalidSignature``,
-        and nothing else whatever is sent; works without the network."""
+        """Verify and parse a webhook: raw body, headers by lower-case name.
+
+        Of a type that the adapter does not know it has nothing that happened. Raises
+        ``InvalidSignature``, for what is signed ``UnreadableEvent``, and nothing else whatever is sent;
+        works without the network.
+        """
         ...
 
     def settlement_report(

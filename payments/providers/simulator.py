@@ -29,6 +29,7 @@ from payments.providers.base import (
     ProviderUnavailable,
     RefundState,
     SettlementRow,
+    UnreadableEvent,
 )
 from payments.providers.transport import (
     TOTAL_SECONDS,
@@ -112,9 +113,9 @@ class SimulatorProvider:
         try:
             event = event_of(json.loads(body))
         except UNREADABLE:
-            raise InvalidSignature("It is signed, but no event.") from None
+            raise UnreadableEvent("It is no event.") from None
         if event.event_id != identity:
-            raise InvalidSignature("It is signed as another event.")
+            raise UnreadableEvent("Its id is not the one it was sent under.")
         return event
 
     def settlement_report(
@@ -222,17 +223,19 @@ def payout_of(told: Any) -> ProviderPayout:
     )
 
 
+# The types of events that tell what has become of something, and who reads it.
 _READERS: dict[str, Callable[[Any], ProviderObject]] = {
-    "payment": payment_of,
-    "refund": refund_of,
-    "payout": payout_of,
+    "payment.created": payment_of,
+    **{f"payment.{state}": payment_of for state in PaymentState},
+    **{f"refund.{state}": refund_of for state in RefundState},
+    **{f"payout.{state}": payout_of for state in PayoutState},
 }
 
 
 def event_of(told: Any) -> ProviderEvent:
     """An event; of a type that nobody here knows, with nothing that happened."""
     event_type, created = _text(told["type"]), datetime.datetime.fromisoformat(told["created"])
-    read = _READERS.get(event_type.partition(".")[0])
+    read = _READERS.get(event_type)
     if created.tzinfo is None or not told["id"] or not event_type:
         raise ValueError("An event has an id, a type and a time in UTC.")
     return ProviderEvent(

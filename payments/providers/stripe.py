@@ -28,6 +28,7 @@ from payments.providers.base import (
     ProviderRefused,
     ProviderUnavailable,
     SettlementRow,
+    UnreadableEvent,
 )
 from payments.providers.stripe_http import BoundedHTTPClient
 from payments.providers.stripe_objects import (
@@ -175,8 +176,8 @@ class StripeProvider:
         """Verify by any of the secrets, at most five minutes old or ahead, then read.
 
         What is signed and yet cannot be read, or is of the other mode than the API key (test, live), is
-        refused as well: Stripe keeps it, shows it and sends it again, whereas an answer of 200 would lose
-        it.
+        unreadable, and refused: Stripe keeps it, shows it and sends it again, whereas an answer of 200
+        would lose it.
         """
         header = headers.get("stripe-signature", "")
         if not any(_is_signed(body, header, secret) for secret in self._secrets):
@@ -184,8 +185,7 @@ class StripeProvider:
         try:
             return self._read_event(json.loads(body))
         except Exception as error:  # Whatever stands in it.
-            logger.error("stripe_event_refused", extra={"reason": _reason(error)})  # noqa: TRY400
-            raise InvalidSignature from None
+            raise UnreadableEvent(_reason(error)) from None
 
     def _read_event(self, told: Mapping[str, Any]) -> ProviderEvent:
         if told.get("object") != "event" or not isinstance(told.get("type"), str):

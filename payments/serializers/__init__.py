@@ -45,10 +45,6 @@ class NewPayoutSerializer(StrictSerializer):
     idempotency_key = IdempotencyKeyField(required=False, allow_null=True)
 
 
-class NothingSerializer(StrictSerializer):
-    """A body without members; it may be left out."""
-
-
 class SimulationSerializer(StrictSerializer):
     """What the simulator is to say."""
 

@@ -32,7 +32,7 @@ from payments.providers.base import (
 )
 from payments.selectors import describe_announced_intent, describe_payout
 from payments.services.accounts import cash_wallet_id
-from payments.services.issues import open_issue
+from payments.services.issues import open_issue, settle_issue
 from payments.services.schedule import look_again, take_step, waits_for_nothing
 from payments.services.steps import INTENT, PAYOUT, REFUND, Machine, Verdict
 from transactions import services as ledger
@@ -91,6 +91,7 @@ def _apply_payment(
     intent_id: uuid.UUID, source_id: uuid.UUID, told: ProviderPayment, *, fetched: bool
 ) -> Applied:
     intent = lock_intent(intent_id)
+    owed = intent.owed
     if not _is_the_same(intent, told.reference, told.amount):
         return Applied.MISMATCH
     if not intent.provider_reference:
@@ -110,6 +111,7 @@ def _apply_payment(
             take_step(intent, becomes)
         if becomes == IntentStatus.FAILED:
             _announce_intent(intent, "payment_intent.failed")
+    _settle(intent, owed, intent.transaction_id)
     return _finish(verdict, intent, told.state.value)
 
 
@@ -157,6 +159,7 @@ def _apply_refund(
     refund_id: uuid.UUID, intent_id: uuid.UUID, told: ProviderRefund, *, fetched: bool
 ) -> Applied:
     intent, refund = lock_refund(refund_id, intent_id)
+    owed = refund.owed
     if not _is_the_same(refund, told.reference, told.amount):
         return Applied.MISMATCH
     refund.provider_reference = refund.provider_reference or told.reference
@@ -166,6 +169,11 @@ def _apply_refund(
             _return_refund(intent, refund, told.failure_code)
         else:
             take_step(refund, RefundStatus(told.state.value))
+            if owed:
+                # It was told to have failed: this may be the older answer, and then it is told again.
+                refund.owed = owed
+                look_again(refund)
+    _settle(refund, owed, refund.return_transaction_id)
     return _finish(verdict, refund, told.state.value)
 
 
@@ -187,6 +195,7 @@ def _return_refund(intent: PaymentIntent, refund: Refund, failure_code: str) -> 
 
 def _apply_payout(payout_id: uuid.UUID, told: ProviderPayout, *, fetched: bool) -> Applied:
     payout = lock_payout(payout_id)
+    owed = payout.owed
     if not _is_the_same(payout, told.reference, told.amount):
         return Applied.MISMATCH
     payout.provider_reference = payout.provider_reference or told.reference
@@ -201,6 +210,7 @@ def _apply_payout(payout_id: uuid.UUID, told: ProviderPayout, *, fetched: bool) 
         _announce_payout(payout, "payout.paid")
     elif verdict is Verdict.GO:
         _fail_payout(payout, failure_code)
+    _settle(payout, owed, payout.return_transaction_id)
     return _finish(verdict, payout, says)
 
 
@@ -274,6 +284,20 @@ def _owe(subject: Movement, owed: Owed, decline: Decline) -> None:
     _flag(subject, f"{owed}_refused", code=decline.code)
     subject.owed = owed
     look_again(subject)
+
+
+def _settle(subject: Movement, owed: str, transaction_id: uuid.UUID | None) -> None:
+    """Close the issue of what it owed until now, if it owes nothing any more."""
+    if not owed or subject.owed:
+        return
+    how = (
+        "The wallet took it" if transaction_id else f"Its provider says that it is {subject.status}"
+    )
+    settle_issue(
+        kind=f"{owed}_refused",
+        subject_id=subject.pk,
+        resolution=f"{how}: transaction {transaction_id}." if transaction_id else f"{how}.",
+    )
 
 
 def _finish(verdict: Verdict, subject: Movement, told: str) -> Applied:

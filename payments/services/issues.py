@@ -1,4 +1,4 @@
-"""What a person must look at: noted once, resolved by an operator who says how."""
+"""What a person must look at: noted once, resolved by an operator who says how, or by what came of it."""
 
 import logging
 import uuid
@@ -76,8 +76,19 @@ def resolve_issue(*, issue_id: uuid.UUID, acting_user: User, resolution: str) ->
     return issue
 
 
-def close_issue(issue: PaymentIssue, *, acting_user: User, resolution: str) -> None:
-    """Close an issue that is open and locked by the caller's transaction, on record."""
+def settle_issue(*, kind: str, subject_id: uuid.UUID, resolution: str) -> None:
+    """Close what is open of this kind about a subject, since it came right by itself; on record.
+
+    Joins the transaction in which it did.
+    """
+    issues = PaymentIssue.objects.select_for_update(no_key=True)
+    for issue in issues.filter(kind=kind, subject_id=subject_id, resolved_at=None):
+        close_issue(issue, acting_user=None, resolution=resolution)
+
+
+def close_issue(issue: PaymentIssue, *, acting_user: User | None, resolution: str) -> None:
+    """Close an issue that is open and locked by the caller's transaction, on record; None where no
+    person did."""
     if not resolution.strip() or len(resolution) > RESOLUTION_MAX_LENGTH:
         raise InvalidInput(
             {"resolution": [f"Say how, in at most {RESOLUTION_MAX_LENGTH} characters."]}
@@ -89,7 +100,7 @@ def close_issue(issue: PaymentIssue, *, acting_user: User, resolution: str) -> N
         action="payment_issue.resolved",
         subject_type="payment_issue",
         subject_id=issue.pk,
-        actor_id=acting_user.pk,
+        actor_id=acting_user.pk if acting_user else None,
         before={"kind": issue.kind, "provider": issue.provider, "reference": issue.reference},
         reason=resolution,
     )

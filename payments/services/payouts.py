@@ -19,7 +19,7 @@ from payments.providers.registry import default_provider, get_provider
 from payments.services.accounts import cash_wallet_id, wallet_for
 from payments.services.applying import Applied, apply_payout
 from payments.services.errors import InvalidPaymentState
-from payments.services.keys import require_key_of_no_intent, wallet_of_key
+from payments.services.keys import wallet_of_key
 from payments.services.schedule import begin_look, end_looks, look_again, take_step
 from transactions import services as ledger
 from transactions.instructions import Outcome, Request
@@ -151,7 +151,6 @@ def _begin(payout_id: uuid.UUID, attempts: int | None) -> object | None:
 
 
 def _create(draft: Payout, target_id: uuid.UUID, request: Request) -> CreatedPayout:
-    require_key_of_no_intent(request)
     outcome = ledger.hold_withdrawal_within(
         source_id=draft.wallet_id,
         target_id=target_id,

@@ -21,7 +21,8 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from events.services import record_audit
-from fintech_core.database import allow_statement, call
+from fintech_core.calls import call
+from fintech_core.database import allow_statement
 from fintech_core.exceptions import DomainError, InvalidInput, NotFound
 from fintech_core.fields import uuid7
 from fintech_core.money import format_amount

@@ -18,7 +18,6 @@ from payments.providers.base import ProviderRefund, ProviderRefused, RefundState
 from payments.providers.registry import get_provider
 from payments.services.applying import Applied, apply_refund
 from payments.services.errors import InvalidPaymentState
-from payments.services.keys import require_key_of_no_intent
 from payments.services.schedule import begin_look, end_looks
 from transactions import services as ledger
 from transactions.instructions import Outcome, Request
@@ -89,8 +88,7 @@ def check_refund(refund_id: uuid.UUID, attempts: int | None = None) -> None:
 
 
 def _create(intent_id: uuid.UUID, money: Money | None, request: Request) -> CreatedRefund:
-    # Lock: the key, the intent, then the wallets.
-    require_key_of_no_intent(request)
+    # Lock: the intent, then the wallets.
     intent = lock_intent(intent_id)
     if intent.status != IntentStatus.SUCCEEDED or intent.transaction_id is None:
         raise InvalidPaymentState(f"The payment is {intent.status}.", payment_status=intent.status)

@@ -148,6 +148,21 @@ def test_what_its_provider_did_not_sign_now_costs_no_statement(
     assert not ProviderEvent.objects.filter(event_id=delivery.event_id).exists()
 
 
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"type": 1}', b"\xff"])
+def test_what_its_provider_signed_and_nobody_can_read_is_told_apart(
+    provider: FakeProvider, body: bytes, statements: list[str]
+) -> None:
+    delivery = Delivery(None)
+    delivery.body = body
+    delivery.sign()
+    del statements[:]
+    answer = Client(HTTP_HOST="localhost").post(
+        ADDRESS, delivery.body, content_type="application/json", headers=delivery.headers
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "unreadable_event")
+    assert statements == []
+
+
 def test_almost_five_minutes_either_way_are_believed(delivery: Delivery) -> None:
     assert deliver(delivery.sign(time.time() - 295)) == 200
     assert deliver(delivery.sign(time.time() + 295)) == 200

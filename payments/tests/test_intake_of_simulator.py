@@ -51,6 +51,18 @@ def test_its_events_in_any_number_credit_the_wallet_once(
     assert intent.status == "succeeded"
 
 
+@pytest.mark.parametrize("unknown", ["refund.new", "payment.disputed", "account.updated"])
+def test_an_event_of_an_unknown_type_is_stored_and_nothing_is_done(
+    simulator: Simulator, intent: PaymentIntent, unknown: str
+) -> None:
+    last = told_of(simulator, intent)[-1]
+    event = {**last, "id": f"{last['id']}_{unknown}", "type": unknown, "data": {"new": 1}}
+    assert simulator.post(event, Client(HTTP_HOST="localhost")) == 200
+    stored = ProviderEvent.objects.get(provider="simulator", event_id=event["id"])
+    assert (stored.type, stored.status, stored.happened) == (unknown, "ignored", None)
+    assert balance_of(intent.user) == "0.00"
+
+
 def test_an_event_that_it_did_not_sign_is_not_stored(
     simulator: Simulator, intent: PaymentIntent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

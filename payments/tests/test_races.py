@@ -4,7 +4,6 @@ import contextlib
 import uuid
 from decimal import Decimal
 
-import pytest
 from django.db.models import Sum
 
 from events.models import OutboxEvent
@@ -12,11 +11,9 @@ from payments import services
 from payments.models import PaymentIntent, Payout, Refund
 from payments.providers.base import PaymentState, PayoutState, RefundState
 from payments.services import InvalidPaymentState
-from payments.services.accounts import cash_wallet_id
 from payments.tests.fakes import (
     FakeProvider,
     asking,
-    dollars,
     make_intent,
     make_paid_intent,
     make_payout,
@@ -25,15 +22,12 @@ from payments.tests.fakes import (
     tell,
 )
 from payments.tests.test_payouts import money_of
-from transactions import services as ledger
 from transactions.declines import IdempotencyKeyReused
-from transactions.ledger import Journal
 from transactions.models import Transaction
-from transactions.tests.factories import balance_of, make_payee, make_payer, wallet_of
+from transactions.tests.factories import balance_of, make_payee, make_payer
 from transactions.tests.hold_factories import ask
 from users.models import User
 from users.tests.factories import at_once
-from wallet.services import freeze_wallet
 
 
 def test_webhooks_refreshes_and_confirmations_credit_once(fake: FakeProvider) -> None:
@@ -168,31 +162,3 @@ def test_one_key_serves_one_kind_of_request_also_at_once(fake: FakeProvider) -> 
 
         answers = set(at_once(6, act))
         assert len(answers - {"idempotency_key_reused"}) == 1
-
-
-def test_a_refused_intent_beside_a_posting_of_its_key_tells_that_it_is_used(
-    fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where they share no wallet, the refusal meets the other one where it is written."""
-    user, payee, key = make_payee(), make_payee(), uuid.uuid4().hex
-    freeze_wallet(wallet_id=wallet_of(user).pk, acting_user=user, reason="test")
-    source_id = cash_wallet_id(fake.name, "USD")
-    write = Journal.write
-
-    def post(number: int) -> None:
-        ledger.deposit(
-            source_id=source_id,
-            target_id=wallet_of(payee).pk,
-            amount=dollars("7.00"),
-            request=ask(user, key, of="beside"),
-        )
-
-    def write_second(journal: Journal) -> None:
-        monkeypatch.setattr(Journal, "write", write)
-        at_once(1, post)
-        write(journal)
-
-    monkeypatch.setattr(Journal, "write", write_second)
-    with pytest.raises(IdempotencyKeyReused):
-        services.create_intent(user=user, amount="5.00", request=ask(user, key, of="in"))
-    assert balance_of(payee) == "7.00"

@@ -19,6 +19,7 @@ from payments.providers.base import (
     ProviderPayout,
     ProviderRefund,
     RefundState,
+    UnreadableEvent,
 )
 from payments.providers.records import to_json
 from payments.providers.stripe import StripeProvider
@@ -212,7 +213,7 @@ def test_an_event_of_the_other_mode_is_refused(settings: Settings, is_live: bool
     provider = StripeProvider()
     assert tell(provider, "payout.paid", PAYOUT, livemode=is_live)
     for other in (not is_live, None, "true", int(is_live)):
-        with pytest.raises(InvalidSignature):
+        with pytest.raises(UnreadableEvent):
             tell(provider, "payout.paid", PAYOUT, livemode=other)
 
 
@@ -275,7 +276,7 @@ def test_a_changed_body_or_header_is_refused(provider: StripeProvider) -> None:
 )
 def test_what_is_signed_and_makes_no_sense_is_refused(provider: StripeProvider, body: str) -> None:
     """Not answered with 200: Stripe would never send it again."""
-    with pytest.raises(InvalidSignature):
+    with pytest.raises(UnreadableEvent):
         provider.read_event(body.encode(), sign(body))
 
 
@@ -301,7 +302,7 @@ def test_no_bytes_make_it_raise_anything_else(
     headers = {"stripe-signature": text}
     if signed:
         headers = sign(body.decode("utf-8", "replace"))
-    with pytest.raises(InvalidSignature):
+    with pytest.raises((InvalidSignature, UnreadableEvent)):
         provider.read_event(body, headers)
 
 
@@ -321,6 +322,6 @@ def test_nor_does_anything_that_stripe_might_sign(
     body = event("payment_intent.succeeded", about | changes, **around)
     try:
         told = provider.read_event(body.encode(), sign(body))
-    except InvalidSignature:
+    except UnreadableEvent:
         return
     assert told.happened is None or told.happened.amount.currency

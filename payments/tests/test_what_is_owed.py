@@ -5,7 +5,7 @@ import itertools
 
 from django.utils import timezone
 
-from events.models import OutboxEvent
+from events.models import AuditRecord, OutboxEvent
 from payments import services
 from payments.models import PaymentIntent, PaymentIssue, Payout, Refund
 from payments.providers.base import PaymentState, PayoutState, RefundState
@@ -109,6 +109,8 @@ def test_a_return_of_a_payout_is_owed_until_its_wallet_takes_it(fake: FakeProvid
     after = Payout.objects.get(pk=payout.pk)
     assert (after.status, after.owed, after.next_attempt_at) == ("failed", "", None)
     assert money_of(user) == ("100.00", "0.00")
+    issue = PaymentIssue.objects.get(subject_id=payout.pk)
+    assert issue.resolution == f"The wallet took it: transaction {after.return_transaction_id}."
 
 
 def test_a_return_of_a_refund_is_owed_until_its_wallet_takes_it(fake: FakeProvider) -> None:
@@ -132,3 +134,72 @@ def test_a_return_of_a_refund_is_owed_until_its_wallet_takes_it(fake: FakeProvid
         refund.refresh_from_db()
         assert (refund.status, refund.owed, refund.next_attempt_at) == ("failed", "", None)
         assert balance_of(user) == "25.00"
+
+
+def test_an_older_answer_does_not_end_what_a_refund_owes(fake: FakeProvider) -> None:
+    intent = make_paid_intent(fake)
+    user = User.objects.get(pk=intent.user_id)
+    refund = make_refund(intent)
+    fake.refunded_becomes = RefundState.PENDING
+    services.check_refund(refund.pk)
+    failed = dataclasses.replace(fake.refunds[refund.pk], state=RefundState.FAILED)
+    fake.refunds[refund.pk] = failed
+    freeze(user)
+    services.apply_refund("fake", failed, fetched=True)
+    # Asked before it failed, and slower.
+    succeeded = dataclasses.replace(failed, state=RefundState.SUCCEEDED)
+    for _ in range(2):
+        assert services.apply_refund("fake", succeeded, fetched=True) is Applied.DONE
+        refund.refresh_from_db()
+        assert (refund.status, refund.owed) == ("succeeded", "return")
+        assert refund.next_attempt_at is not None
+    thaw(user)
+    sweep(refund)
+    refund.refresh_from_db()
+    assert (refund.status, refund.owed, refund.next_attempt_at) == ("failed", "", None)
+    assert balance_of(user) == "25.00"
+
+
+def issues_of(row: PaymentIntent | Refund | Payout) -> list[tuple[str, bool]]:
+    """What was noted of it, and whether it is open."""
+    issues = PaymentIssue.objects.filter(subject_id=row.pk).order_by("opened_at")
+    return [(issue.kind, issue.resolved_at is None) for issue in issues]
+
+
+def test_an_issue_about_what_is_owed_is_closed_by_the_credit(fake: FakeProvider) -> None:
+    intent = make_intent()
+    user = User.objects.get(pk=intent.user_id)
+    freeze(user)
+    tell(fake, intent, PaymentState.SUCCEEDED, fetched=True)
+    sweep(intent)
+    assert issues_of(intent) == [("credit_refused", True)]
+    thaw(user)
+    sweep(intent)
+    issue = PaymentIssue.objects.get(subject_id=intent.pk)
+    made = reread(intent).transaction_id
+    assert issue.resolved_at is not None
+    assert (issue.resolved_by, issue.resolution) == (
+        None,
+        f"The wallet took it: transaction {made}.",
+    )
+    [trail] = AuditRecord.objects.filter(subject_id=issue.pk)
+    assert (trail.action, trail.actor_id, trail.reason) == (
+        "payment_issue.resolved",
+        None,
+        issue.resolution,
+    )
+
+
+def test_an_issue_about_what_is_owed_is_closed_when_its_provider_takes_it_back(
+    fake: FakeProvider,
+) -> None:
+    intent = make_intent()
+    freeze(User.objects.get(pk=intent.user_id))
+    tell(fake, intent, PaymentState.SUCCEEDED, fetched=True)
+    tell(fake, intent, PaymentState.FAILED, fetched=True)
+    assert issues_of(intent) == [("credit_refused", False)]
+    issue = PaymentIssue.objects.get(subject_id=intent.pk)
+    assert issue.resolution == "Its provider says that it is failed."
+    # Owed again, it is noted again.
+    tell(fake, intent, PaymentState.SUCCEEDED, fetched=True)
+    assert issues_of(intent) == [("credit_refused", False), ("credit_refused", True)]

@@ -1,5 +1,6 @@
 """Where providers tell what happened: raw bytes in, stored, and answered at once."""
 
+import logging
 import string
 
 from django.conf import settings
@@ -14,9 +15,11 @@ from rest_framework.views import APIView
 from fintech_core.exceptions import DomainError, NotFound
 from fintech_core.openapi import PROBLEMS
 from fintech_core.renderers import Unnegotiated
-from payments.providers.base import InvalidSignature, Provider
+from payments.providers.base import InvalidSignature, Provider, UnreadableEvent
 from payments.providers.registry import UnknownProvider, get_provider
 from payments.services.events import receive_event
+
+logger = logging.getLogger(__name__)
 
 _PRINTABLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
@@ -27,6 +30,14 @@ class InvalidWebhookSignature(DomainError):
     status = 400
     code = "invalid_signature"
     title = "The signature is not valid."
+
+
+class UnreadableWebhook(DomainError):
+    """400: the provider signed this, but it is no event that can be read; it should be sent again."""
+
+    status = 400
+    code = "unreadable_event"
+    title = "The signature is valid, but this event cannot be read."
 
 
 class BodyTooLarge(DomainError):
@@ -71,8 +82,14 @@ class WebhookIntakeView(APIView):
             told = adapter.read_event(body, headers)
         except InvalidSignature:
             raise InvalidWebhookSignature from None
+        except UnreadableEvent as unreadable:
+            reason = str(unreadable)
+            logger.error(  # noqa: TRY400
+                "provider_event_unreadable", extra={"provider": provider, "reason": reason}
+            )
+            raise UnreadableWebhook from None
         if not 1 <= len(told.event_id) <= 255 or not _PRINTABLE.issuperset(told.event_id):
-            raise InvalidWebhookSignature("The event has no id.")
+            raise UnreadableWebhook("The event has no id.")
         receive_event(provider=provider, told=told, body=body)
         return Response({"received": True})
 

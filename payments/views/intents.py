@@ -11,13 +11,13 @@ from rest_framework.views import APIView
 
 from fintech_core.openapi import PROBLEMS
 from fintech_core.pagination import page_of, paginate
+from fintech_core.serializers import NothingSerializer
 from payments import selectors, services
 from payments.models import PaymentIntent
 from payments.serializers import (
     IntentSerializer,
     NewIntentSerializer,
     NewRefundSerializer,
-    NothingSerializer,
     PaymentPageQuery,
     RefundSerializer,
     SimulationSerializer,

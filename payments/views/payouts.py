@@ -9,10 +9,10 @@ from rest_framework.views import APIView
 
 from fintech_core.openapi import PROBLEMS
 from fintech_core.pagination import page_of, paginate
+from fintech_core.serializers import NothingSerializer
 from payments import selectors, services
 from payments.serializers import (
     NewPayoutSerializer,
-    NothingSerializer,
     PaymentPageQuery,
     PayoutSerializer,
 )

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from fintech_core.database import call
+from fintech_core.calls import call
 from webhooks.models import Delivery, DeliveryStatus, Endpoint
 
 # Endpoints that one look goes through.

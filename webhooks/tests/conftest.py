@@ -3,7 +3,10 @@
 import pytest
 from pytest_django import Settings
 
+from payments.tests.fakes import fake
 from webhooks.tests.factories import LOOPBACK
+
+__all__ = ["fake", "loopback"]
 
 
 @pytest.fixture(autouse=True)

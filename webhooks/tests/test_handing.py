@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from django.db import connections, transaction
 
-from fintech_core.database import call
+from fintech_core.calls import call
 from transactions.tests.factories import make_payee
 from webhooks import services, telling
 from webhooks.models import Delivery, Endpoint

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from events.relay import Relay, configured_feeds
+from events.relay import Relay, configured_feeds, look
 
 
 class Command(BaseCommand):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        relay = Relay(configured_feeds())
+        relay = Relay(configured_feeds(), look)
         if options["once"]:
             handed_over = 0
             while moved := relay.go_round():

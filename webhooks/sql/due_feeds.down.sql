@@ -1,0 +1,1 @@
+DROP FUNCTION due_webhook_feeds();
