@@ -1,6 +1,7 @@
 """What every route has in common: errors in one form whatever is asked, and schema and docs from here."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from rest_framework.views import APIView
 from tests.contract.test_transfer_over_http import TRANSFER, body_for, require_problem
 from transactions.tests.factories import make_payee, make_payer
 from users.models import User
-from users.tests.factories import api_client
+from users.tests.factories import api_client, make_user
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -167,6 +168,10 @@ def test_every_view_of_the_api_is_one_that_takes_no_cookie() -> None:
         assert SessionAuthentication not in view.cls.authentication_classes
 
 
+# A provider's event is whatever the provider sends.
+_TAKES_ANYTHING = {"api/payments/webhooks/<str:provider>/"}
+
+
 def _patterns(found: list[Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for pattern in found:
         path = prefix + str(pattern.pattern)
@@ -174,3 +179,29 @@ def _patterns(found: list[Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _patterns(pattern.url_patterns, path)
         else:
             yield path, pattern
+
+
+def _writes() -> Iterator[Any]:
+    """Each path of the API, and the methods of it that a body may come with."""
+    for path, pattern in _patterns(get_resolver().url_patterns, ""):
+        if not path.startswith("api/") or path in _TAKES_ANYTHING:
+            continue
+        for method in ("post", "put", "patch"):
+            if method in pattern.callback.cls.http_method_names and hasattr(
+                pattern.callback.cls, method
+            ):
+                yield pytest.param(method, path, id=f"{method} {path}")
+
+
+@pytest.mark.parametrize(("method", "path"), list(_writes()))
+def test_an_unknown_member_is_refused_wherever_a_body_is_taken(method: str, path: str) -> None:
+    """Before anything else is looked at: not even what the path names has to be there."""
+    client = api_client(make_user(tier=2, is_staff=True, is_superuser=True))
+    address = "/" + re.sub(r"<uuid:\w+>", lambda _: str(uuid.uuid4()), path)
+    assert "<" not in address
+    format_ = "multipart" if path == "api/users/me/kyc/" else "json"
+    answer = getattr(client, method)(
+        address, {"surprise": "1"}, format=format_, headers={"Idempotency-Key": uuid.uuid4().hex}
+    )
+    require_problem(answer, 400, "validation_error")
+    assert "This field is not known here." in answer.json()["errors"]["surprise"]

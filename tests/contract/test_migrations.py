@@ -14,6 +14,9 @@ LOADED = {
         "acb4f3500a580bf9f012d20fe0b39954f63ce27134ad160752fafdca78fa60f0"
     ),
     "events/sql/outbox.sql": "035555c908875745f8d287c0250d3bf6cbd87527f9b3a423580d84db79adc3ae",
+    "payments/sql/due_feeds.sql": (
+        "ca007f4331c05ced1ce3e5bc3fbc0950fd46583d9ccb5e6b86d91c67811408c1"
+    ),
     "payments/sql/movements.sql": (
         "0b48a7c45c93af982086573034d8b5b7e13ec3c27a5035fe61ecf7da906cc04f"
     ),
@@ -27,6 +30,7 @@ LOADED = {
     "transactions/sql/claimed_keys.sql": (
         "2121dc92d8835677264982e827df273a3ab4d436989010855d6707c4a4a220c0"
     ),
+    "transactions/sql/rows.sql": "9f10adbfd8e93162a3f24467129d048c69c8b295f7e2468f377aa1059fd5aa75",
     "transactions/sql/exchange.sql": (
         "ea11f0da686e3ef2c0fd1f31682be91a92927bac77a496dcf871e0bb0f0c2da4"
     ),
@@ -57,7 +61,13 @@ LOADED = {
     "transactions/sql/violations.sql": (
         "fc786c1cfdce7dc921c05689bda82141ea44bcae1c4bd386806c5bf379ebc978"
     ),
+    "users/sql/live_sessions.sql": (
+        "18c47ff717e870156c88430f72b43af9b9676be8920a3f51320216c5aa9118f1"
+    ),
     "users/sql/live_user.sql": ("1192891a09c8b8fe56c82a9720329ae8de7e45b44aa9aa26ba973ca75bf42d39"),
+    "webhooks/sql/due_feeds.sql": (
+        "f735aae1cbbb82bd1e54e3ddf6c6d201472c797c781d83893631baffef1dd88e"
+    ),
     "webhooks/sql/hand_out.sql": (
         "c22c941152f9fb37c004c292de776f51e54b41f4e107b2fcdbabdbd46c653104"
     ),

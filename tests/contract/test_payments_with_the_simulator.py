@@ -14,7 +14,7 @@ from payments.selectors import list_payment_violations
 from payments.services.events import handle_event
 from payments.tasks import check_payout_task
 from payments.tests.simulators import Simulator, eventually
-from tests.contract.test_payments_over_http import INTENTS, PAYOUTS, act, pay_in, pay_out, refund
+from tests.contract.payment_calls import INTENTS, PAYOUTS, act, pay_in, pay_out, refund
 from tests.contract.test_transfer_over_http import require_problem
 from transactions.tests.factories import balance_of, make_payee, make_payer, wallet_of
 from users.models import User

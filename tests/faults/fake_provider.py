@@ -103,6 +103,9 @@ class FakeProvider:
     def read_event(self, body: bytes, headers: Mapping[str, str]) -> base.ProviderEvent:
         try:
             event_id = signing.verify([SECRET], headers, body)
+        except signing.InvalidMessage as error:
+            raise base.InvalidSignature from error
+        try:
             told = json.loads(body)
             return base.ProviderEvent(
                 event_id,
@@ -110,8 +113,8 @@ class FakeProvider:
                 datetime.fromisoformat(told["created_at"]),
                 from_json(told["object"]) if told["object"] else None,
             )
-        except (signing.InvalidMessage, ValueError, KeyError, TypeError) as error:
-            raise base.InvalidSignature from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise base.UnreadableEvent("no event") from error
 
     def settlement_report(self, first: date, last: date) -> Iterable[base.SettlementRow]:
         return ()

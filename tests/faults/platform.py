@@ -65,7 +65,9 @@ class Platform:
         return self.call("POST", TRANSFER, body, token)
 
     def balance(self, email: str) -> str:
-        return str(self.call("GET", "/api/wallet/", token=self.sign_in(email)).body["balance"])
+        answer = self.call("GET", "/api/wallet/", token=self.sign_in(email))
+        assert answer.status == 200, answer
+        return str(answer.body["balance"])
 
     def wait_until_healthy(self, seconds: float = 60) -> None:
         until(lambda: self.call("GET", "/api/health/").status == 200, seconds)

@@ -2,16 +2,19 @@
 something may have."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.pq import TransactionStatus
 
+from fintech_core import calls
 from fintech_core.exceptions import OutcomeUnknown, RequestInProgress, ServiceUnavailable
-from transactions import services
+from transactions import ledger, services
 from transactions.models import Transaction
 from transactions.tests.factories import balance_of, instruct, make_payee, make_payer, wallet_of
 from users.models import User
@@ -22,25 +25,51 @@ _WRAPPER: Any = BaseDatabaseWrapper
 pytestmark = pytest.mark.usefixtures("committed")
 
 
+Commit = Callable[..., None]
+
+
+@contextmanager
+def commits_go(
+    monkeypatch: pytest.MonkeyPatch, through: Callable[[Callable[[], None]], None]
+) -> Iterator[None]:
+    """``through`` gets each commit, whether it is sent with the ledger's last call or alone."""
+
+    def around(commit: Commit) -> Commit:
+        def wrapped(*arguments: Any) -> None:
+            if connection.connection.pgconn.transaction_status == TransactionStatus.IDLE:
+                commit(*arguments)  # It was sent before; Django does not know.
+            else:
+                through(partial(commit, *arguments))
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_WRAPPER, "_commit", around(_WRAPPER._commit))
+        patch.setattr(ledger, "call_and_commit", around(calls.call_and_commit))
+        yield
+
+
+def break_connection() -> None:
+    connection.connection.close()
+    raise OperationalError("the connection broke")
+
+
 @contextmanager
 def commits(monkeypatch: pytest.MonkeyPatch, *, lands: bool, failures: int) -> Iterator[None]:
     """The next commits break the connection, after they landed or before."""
     left = failures
-    original = _WRAPPER._commit
 
-    def broken(self: Any) -> None:
+    def broken(commit: Callable[[], None]) -> None:
         nonlocal left
         if left == 0:
-            original(self)
+            commit()
             return
         left -= 1
         if lands:
-            original(self)
-        self.connection.close()
-        raise OperationalError("the connection broke")
+            commit()
+        break_connection()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(_WRAPPER, "_commit", broken)
+    with commits_go(monkeypatch, broken):
         yield
 
 
@@ -102,22 +131,21 @@ def test_a_lock_that_keeps_the_outcome_from_being_learnt_is_no_conflict(
     payer, payee = make_payer("10.00"), make_payee()
     instruction = instruct(payer, payee, "7.00")
     holder = Holder(payer)
-    original = _WRAPPER._commit
     broken = False
 
-    def commit_then_lose_to_a_holder(self: Any) -> None:
+    def commit_then_lose_to_a_holder(commit: Callable[[], None]) -> None:
         nonlocal broken
-        original(self)
+        commit()
         if not broken and threading.current_thread() is not holder:
             broken = True
             holder.take()
-            self.connection.close()
-            raise OperationalError("the connection broke")
+            break_connection()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(_WRAPPER, "_commit", commit_then_lose_to_a_holder)
-        with pytest.raises(OutcomeUnknown):
-            services.transfer(instruction)
+    with (
+        commits_go(monkeypatch, commit_then_lose_to_a_holder),
+        pytest.raises(OutcomeUnknown),
+    ):
+        services.transfer(instruction)
     holder.let_go()
     assert services.transfer(instruction).is_replay
 

@@ -190,7 +190,7 @@ class Bank(Books):
             return [self._replay(self._part(asked, n)) for n in range(len(asked.numbers))]
         self._require_active(asked.caller)
         trial = self.fork()
-        trial._look_at(asked.numbers, sides)
+        trial._look_at(asked.caller, asked.numbers, sides)
         told = []
         for place, (number, side) in enumerate(zip(asked.numbers, sides, strict=True)):
             made = trial.made[number]
@@ -201,19 +201,22 @@ class Bank(Books):
             try:
                 code = decide(trial, asked, number, side, facts)
             except Refused as refused:
-                self._look_at(asked.numbers, sides)
+                self._look_at(asked.caller, asked.numbers, sides)
                 return [self._record(asked, refused.code, facts | refused.facts)]
             facts["hold"] = trial.made[number].told()
             told.append(trial._record(self._part(asked, place), code, facts))
         self.adopt(trial)
         return told
 
-    def _look_at(self, numbers: Sequence[int], sides: Sequence[str]) -> None:
-        """What ran out is ended first; but what its payer asks for is the payer's to end."""
+    def _look_at(self, caller: str | None, numbers: Sequence[int], sides: Sequence[str]) -> None:
+        """What ran out is ended first, in the caller's primary wallet, too; but what its payer asks for
+        is the payer's to end."""
         spared = {n for n, side in zip(numbers, sides, strict=True) if side == "payer"}
-        for number in numbers:
-            made = self.made[number]
-            self._end_expired_holds(made.source, made.target, spared=spared)
+        named = [name for n in numbers for name in (self.made[n].source, self.made[n].target)]
+        self._end_expired_holds(*named, *self._own(caller), spared=spared)
+
+    def _own(self, caller: str | None) -> list[str]:
+        return [self._primary(caller)] if caller is not None else []
 
     def _part(self, asked: Settlement, place: int) -> Asked:
         """The first of a group has the caller's key; the others one that is made from it."""
@@ -280,7 +283,7 @@ class Bank(Books):
             return self._replay(asked)
         self._require_active(asked.caller)
         source, target = made.target, made.source
-        self._end_expired_holds(source, target)
+        self._end_expired_holds(source, target, *self._own(asked.caller))
         left = made.posted - made.given_back
         amount = value or left or made.posted or made.amount
         facts = self._facts("reversal", source, target, amount, ZERO)

@@ -134,8 +134,8 @@ class World:
         read = accounts._opened
         fees = {currency: self.ids[f"fees {currency}"] for currency in CURRENCIES}
 
-        def at_our_time(found: dict[str, Any]) -> accounts.Opened:
-            opened = read(found)
+        def at_our_time(*found: Any) -> accounts.Opened:
+            opened = read(*found)
             opened.read_at = self.bank.now
             return opened
 

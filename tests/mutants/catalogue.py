@@ -8,22 +8,20 @@ from dataclasses import dataclass
 
 Edit = tuple[str, str, str]
 
-_OPEN = "transactions/sql/claimed_keys.sql"
-_ROWS = "FROM (SELECT * FROM wallet_wallet l WHERE l.id = ANY (wanted) ORDER BY l.id"
-_LOCK = f"{_ROWS} FOR NO KEY UPDATE) AS w;"
-_READ = f"{_ROWS}) AS w;"
-_BEFORE_LOCK = "    SELECT string_agg(concat_ws(',',\n        w.id, coalesce(w.owner_id"
+_OPEN = "transactions/sql/rows.sql"
+_LOCK = "          ORDER BY w.id FOR NO KEY UPDATE) AS l;\n"
+_NO_LOCK = "          ORDER BY w.id) AS l;\n"
+_BEFORE_LOCK = "    SELECT coalesce(array_agg(l.id), '{}'), array_agg(l.id)"
+_AFTER_READ = "    IF p_users <> '{}' THEN\n"
 _KEY_LOOKUP = """
     SELECT json_agg(t.id) INTO found_keys
-    FROM json_array_elements(p_asked -> 'keys') AS k (pair)
-    JOIN transactions_transaction t
-        ON t.initiated_by_id = (k.pair ->> 0)::uuid AND t.idempotency_key = k.pair ->> 1;
+    FROM unnest(p_callers, p_keys) AS k (caller, key)
+    JOIN transactions_transaction t ON t.initiated_by_id = k.caller AND t.idempotency_key = k.key;
 """
 _STANDING = """
-    SELECT string_agg(concat_ws(',', u.id, u.is_active::integer, u.kyc_tier, '', u.email), E'\\n')
-    INTO {into} FROM users_user u WHERE u.id = ANY (people);
+    standing := ARRAY(SELECT u FROM users_user u
+                      WHERE u.id = ANY (p_primaries) OR u.email = ANY (p_emails));
 """
-_AFTER_LOCK = "    IF p_asked -> 'users' IS NOT NULL THEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +35,7 @@ class Mutant:
 
 def _lock_only(which: str) -> tuple[Edit, ...]:
     """Lock some of the wallets and read all of them."""
-    lock = (
-        "    PERFORM 1 FROM wallet_wallet l WHERE l.id = ANY (wanted) AND "
-        f"{which} ORDER BY l.id FOR NO KEY UPDATE;\n"
-    )
-    return ((_OPEN, _LOCK, _READ), (_OPEN, _BEFORE_LOCK, lock + _BEFORE_LOCK))
+    return ((_OPEN, _LOCK, f"          AND {which}\n{_LOCK}"),)
 
 
 _RACES = "tests/races/test_transfers.py"
@@ -54,26 +48,25 @@ _WEBHOOKS = "tests/faults/test_webhooks_out.py"
 MUTANTS = (
     Mutant(
         "m1 no lock on the sender",
-        _lock_only(
-            "l.user_id <> ALL (ARRAY(SELECT json_array_elements_text(p_asked -> 'users')::uuid))"
-        ),
+        _lock_only("w.user_id <> ALL (p_callers)"),
         (_SPEND,),
     ),
     Mutant(
         "m2 no lock on the recipient",
-        _lock_only(
-            "l.user_id = ANY (ARRAY(SELECT json_array_elements_text(p_asked -> 'users')::uuid))"
-        ),
+        _lock_only("w.user_id = ANY (p_callers)"),
         (_RECEIVE,),
     ),
     Mutant(
         "m3 balance read before the lock",
         (
-            (_OPEN, _LOCK, _READ),
+            (_OPEN, _LOCK, _NO_LOCK),
             (
                 _OPEN,
-                _AFTER_LOCK,
-                f"    PERFORM 1 {_ROWS} FOR NO KEY UPDATE) AS w;\n{_AFTER_LOCK}",
+                _AFTER_READ,
+                (
+                    "    PERFORM FROM wallet_wallet w WHERE w.id = ANY (locked)"
+                    f" ORDER BY w.id FOR NO KEY UPDATE;\n{_AFTER_READ}"
+                ),
             ),
         ),
         (_SPEND,),
@@ -81,7 +74,7 @@ MUTANTS = (
     Mutant(
         "m4 no lock, but REPEATABLE READ",
         (
-            (_OPEN, _LOCK, _READ),
+            (_OPEN, _LOCK, _NO_LOCK),
             (
                 "fintech_core/database.py",
                 "                result = work()\n",
@@ -99,7 +92,7 @@ MUTANTS = (
         "m5 key looked up, then inserted",
         (
             (_OPEN, _BEFORE_LOCK, _KEY_LOOKUP + _BEFORE_LOCK),
-            (_OPEN, "    IF p_asked -> 'keys' IS NOT NULL THEN", "    IF false THEN"),
+            (_OPEN, "    IF p_keys <> '{}' THEN", "    IF false THEN"),
             (
                 "transactions/sql/posting.sql",
                 "REVOKE ALL ON FUNCTION post_ledger",
@@ -147,7 +140,7 @@ MUTANTS = (
         (
             (
                 _OPEN,
-                "WHERE initiated_by_id = (k.pair ->> 0)::uuid AND idempotency_key",
+                "WHERE initiated_by_id = k.caller AND idempotency_key",
                 "WHERE idempotency_key",
             ),
             (
@@ -176,7 +169,7 @@ MUTANTS = (
     ),
     Mutant(
         "m10 locks not in order",
-        ((_OPEN, "ORDER BY l.id FOR NO KEY UPDATE", "ORDER BY random() FOR NO KEY UPDATE"),),
+        ((_OPEN, "ORDER BY w.id FOR NO KEY UPDATE", "ORDER BY random() FOR NO KEY UPDATE"),),
         ("transactions/tests/test_transfer.py", _RACES),
     ),
     Mutant(
@@ -231,8 +224,8 @@ MUTANTS = (
         (
             (
                 "transactions/accounts.py",
-                "        balance=Decimal(row[7]),",
-                "        balance=Decimal(float(row[7])),",
+                "        self.balance += amount\n",
+                "        self.balance = Decimal(float(self.balance) + float(amount))\n",
             ),
         ),
         ("transactions/tests/test_transfer.py",),
@@ -240,16 +233,13 @@ MUTANTS = (
     Mutant(
         "m14 standing read before the lock",
         (
+            (_OPEN, _BEFORE_LOCK, _STANDING + _BEFORE_LOCK),
             (
                 _OPEN,
-                _BEFORE_LOCK,
-                (
-                    "    people := ARRAY(SELECT owner_id FROM wallet_wallet WHERE id = ANY (wanted));\n"
-                    f"{_STANDING.format(into='found_users')}{_BEFORE_LOCK}"
-                ),
+                "    reserving uuid[];\n",
+                "    reserving uuid[];\n    standing users_user[];\n",
             ),
-            (_OPEN, "    found_pots json;\n", "    found_pots json;\n    found_again text;\n"),
-            (_OPEN, "    INTO found_users\n", "    INTO found_again\n"),
+            (_OPEN, "w LEFT JOIN users_user u ON", "w LEFT JOIN unnest(standing) AS u ON"),
         ),
         (
             f"{_RACES}::test_after_a_deactivation_has_committed_nothing_moves",
@@ -341,12 +331,12 @@ MUTANTS = (
         "m21 a key that serves two kinds of request",
         (
             (
-                "payments/services/keys.py",
-                "    lock_key(request.caller_id, request.idempotency_key)\n",
+                "payments/services/intents.py",
+                "    ledger.claim_key_within(draft.user_id, request.idempotency_key)\n",
                 "",
             ),
         ),
-        ("payments/tests/test_races.py",),
+        ("payments/tests/test_keys.py", "payments/tests/test_races.py"),
     ),
     Mutant(
         "m22 an event believed in whatever it says",
