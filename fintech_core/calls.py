@@ -41,7 +41,7 @@ def call(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
         trip.call(function, arguments)
         result = trip.results()[-1]
         # Spares Django's cursors the query by which they would find out in this request.
-        connection.health_check_done = True
+        connection.health_check_done = True  # type: ignore[attr-defined]
         transformer = Transformer(session)
         transformer.set_pgresult(result)
         return transformer.load_rows(0, result.ntuples, tuple)
