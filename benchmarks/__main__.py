@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from benchmarks.candidates import Candidate, Unavailable
 from benchmarks.candidates.floor import BATCH, Floor
-from benchmarks.candidates.http import Bare, OursHttp
+from benchmarks.candidates.http import Bare, NaiveHttp, OursHttp
 from benchmarks.candidates.service import (
     Called,
     Hordak,
@@ -38,7 +38,7 @@ BATCH_CONNECTIONS = 8
 C = TypeVar("C", bound=Called)
 NAMES = (
     *("l0", "l0x100", "ours", "naive", "hordak", "pgledger", "bare", "http"),
-    *("intake", "delivery"),
+    *("naive-http", "intake", "delivery"),
 )
 
 
@@ -117,17 +117,19 @@ def _choose(options: argparse.Namespace, server: Server) -> list[Candidate]:
         )
 
     ours = build(Ours, "ours", "ours:Ours", is_service)
+    naive = build(Called, "naive ORM", "naive:Naive", is_single)
     pgledger = build(PgLedger, "pgledger", "pgledger:PgLedger", is_single)
     pgledger.files = options.pgledger
     found: dict[str, list[Candidate]] = {
         "l0": [Floor(server, accounts, 1)],
         "l0x100": [Floor(server, accounts, BATCH)],
         "ours": [ours, Ungrouped(ours, server=server, accounts=accounts)],
-        "naive": [build(Called, "naive ORM", "naive:Naive", is_single)],
+        "naive": [naive],
         "hordak": [build(Hordak, "hordak", "hordak:Hordak", is_single)],
         "pgledger": [pgledger],
         "bare": [Bare(server, accounts)],
         "http": [OursHttp(ours, server=server, accounts=accounts)],
+        "naive-http": [NaiveHttp(naive, accounts)],
         "intake": [Intake(server)],
         "delivery": [Delivery(server)],
     }

@@ -118,6 +118,8 @@ def _http(at: Find) -> Iterable[Goal]:
     for size, needed, text in ((1, 0.6, "single"), (100, 0.3, "batches of 100")):
         ours, bare = (at(name, level="HTTP", size=size) for name in ("ours HTTP", "bare HTTP"))
         yield Goal(f"HTTP {text}, of bare", needed, _rates(ours, bare))
+    ours, naive = (at(name, level="HTTP") for name in ("ours HTTP", "naive HTTP"))
+    yield Goal("HTTP single, of DRF and the ORM", 7, _rates(ours, naive))
 
 
 def _hot(at: Find) -> Iterable[Goal]:

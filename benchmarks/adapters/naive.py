@@ -9,7 +9,7 @@ from typing import Any
 import dj_database_url
 import django
 from django.conf import settings
-from django.db import connection, connections, transaction
+from django.db import connection, connections
 from django.db.models import Sum
 
 from benchmarks.adapters import OPENING
@@ -30,16 +30,22 @@ class Naive:
         django.setup()
         self._ids: list[uuid.UUID] = []
 
-    def prepare(self, accounts: int) -> None:
-        from benchmarks.naive.models import NaiveEntry, NaiveTransaction, NaiveWallet
+    def prepare(self, accounts: int) -> list[str]:
+        """Make the wallets; returns their owners' addresses, in order."""
+        from benchmarks.naive.models import NaiveEntry, NaiveTransaction, NaiveUser, NaiveWallet
 
-        models: tuple[Any, ...] = (NaiveWallet, NaiveTransaction, NaiveEntry)
+        models: tuple[Any, ...] = (NaiveUser, NaiveWallet, NaiveTransaction, NaiveEntry)
         with connection.schema_editor() as editor:
             for model in models:
                 editor.create_model(model)
-        NaiveWallet.objects.bulk_create(
-            NaiveWallet(number=number, balance=SHARE) for number in range(accounts)
+        owners = NaiveUser.objects.bulk_create(
+            NaiveUser(email=f"bench-{number}@example.com") for number in range(accounts)
         )
+        NaiveWallet.objects.bulk_create(
+            NaiveWallet(number=number, owner=owner, balance=SHARE)
+            for number, owner in enumerate(owners)
+        )
+        return [owner.email for owner in owners]
 
     def open(self, accounts: int) -> None:
         from benchmarks.naive.models import NaiveWallet
@@ -72,34 +78,21 @@ class NaiveCaller:
         self._ids = ids
 
     def post(self, transfers: Sequence[Transfer]) -> list[str]:
-        return [
-            word
-            for transfer in transfers
-            for word in _transfer(self._ids[transfer.payer], self._ids[transfer.recipient])
-        ]
+        return [word for each in transfers for word in self._post(each)]
+
+    def _post(self, asked: Transfer) -> list[str]:
+        from benchmarks.naive.services import InsufficientFunds, transfer
+
+        try:
+            transfer(
+                payer_id=self._ids[asked.payer],
+                recipient_id=self._ids[asked.recipient],
+                amount=AMOUNT,
+                key=uuid.uuid4().hex,
+            )
+        except InsufficientFunds:
+            return ["insufficient_funds"]
+        return []
 
     def close(self) -> None:
         connections.close_all()
-
-
-def _transfer(payer_id: uuid.UUID, recipient_id: uuid.UUID) -> list[str]:
-    from benchmarks.naive.models import NaiveEntry, NaiveTransaction, NaiveWallet
-
-    with transaction.atomic():
-        locked = NaiveWallet.objects.select_for_update().order_by("pk")
-        wallets = {wallet.pk: wallet for wallet in locked.filter(pk__in=[payer_id, recipient_id])}
-        payer, recipient = wallets[payer_id], wallets[recipient_id]
-        if payer.balance < AMOUNT:
-            return ["insufficient_funds"]
-        payer.balance -= AMOUNT
-        payer.save()
-        recipient.balance += AMOUNT
-        recipient.save()
-        made = NaiveTransaction.objects.create(
-            key=uuid.uuid4().hex, from_wallet=payer, to_wallet=recipient, amount=AMOUNT
-        )
-        for wallet, amount in ((payer, -AMOUNT), (recipient, AMOUNT)):
-            NaiveEntry.objects.create(
-                transaction=made, wallet=wallet, amount=amount, balance_after=wallet.balance
-            )
-    return []

@@ -1,4 +1,4 @@
-"""Candidates behind the web server: this project as ``make run`` serves it, and a bare WSGI program."""
+"""Candidates behind the web server: this project as ``make run`` serves it, and others beside it."""
 
 import http.client
 import os
@@ -8,13 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jwt
 
 from benchmarks.candidates import Unavailable, floor
-from benchmarks.candidates.service import Ours, ours_environment, together
+from benchmarks.candidates.service import Called, Ours, ours_environment, together
 from benchmarks.database import Server
 from benchmarks.orders import ROOT, Loader
 from benchmarks.turns import Turn
@@ -55,6 +55,14 @@ class Web:
                 raise Unavailable(f"its web server does not answer: {said}")
             time.sleep(0.1)
         self._client = Loader("benchmarks.client", [], {})
+
+    def start_wsgi(self, application: str, environment: Mapping[str, str]) -> None:
+        """Serve another program on the same server."""
+        command = [sys.executable, "-m", "granian", application]
+        command += ["--interface", "wsgi", "--workers", "2", "--blocking-threads", "4"]
+        command += ["--host", services.HOST, "--port", str(self.port)]
+        command += ["--no-ws", "--http", "1", "--log-level", "warning"]
+        self.start(command, environment, "/")
 
     def start_ours(self, environment: Mapping[str, str]) -> None:
         """Serve this project as ``make run`` does."""
@@ -133,6 +141,12 @@ class Web:
         self._folder.cleanup()
 
 
+def tokens_of(subjects: Iterable[str], secret: str) -> list[str]:
+    """A signed token for each, good for a day."""
+    expires = time.time() + 86_400
+    return [jwt.encode({"sub": each, "exp": expires}, secret, "HS256") for each in subjects]
+
+
 class Bare:
     """A token checked and L0's function called, with nothing in between."""
 
@@ -151,19 +165,12 @@ class Bare:
 
     def prepare(self) -> None:
         floor.make_schema(self._server, self.database)
-        self._tokens = [
-            jwt.encode({"sub": str(account), "exp": time.time() + 86_400}, self._secret, "HS256")
-            for account in range(self._accounts)
-        ]
-        command = [sys.executable, "-m", "granian", "benchmarks.bare:application"]
-        command += ["--interface", "wsgi", "--workers", "2", "--blocking-threads", "4"]
-        command += ["--host", services.HOST, "--port", str(self._web.port)]
-        command += ["--no-ws", "--http", "1", "--log-level", "warning"]
+        self._tokens = tokens_of(map(str, range(self._accounts)), self._secret)
         environment = {
             "BENCH_DATABASE_URL": self._server.owner_url(self.database),
             "BENCH_SECRET": self._secret,
         }
-        self._web.start(command, environment, "/")
+        self._web.start_wsgi("benchmarks.bare:application", environment)
 
     def turn(self, case: Case, seconds: int) -> Turn:
         self._web.aim(speaks="bare", path="/", tokens=self._tokens, names=[])
@@ -210,3 +217,40 @@ class OursHttp:
     def close(self) -> None:
         self.web.stop()
         self._ours.close()
+
+
+class NaiveHttp:
+    """The ORM's transfer behind Django REST framework, on the books of its service-level candidate."""
+
+    name = "naive HTTP"
+
+    def __init__(self, naive: Called, accounts: int) -> None:
+        self.database = naive.database
+        self._naive = naive
+        self._accounts = accounts
+        self._secret = secrets.token_urlsafe(48)
+        self._tokens: list[str] = []
+        self._web = Web()
+
+    def takes(self, case: Case) -> bool:
+        return case.level == "HTTP" and case.size == 1
+
+    def prepare(self) -> None:
+        if self._naive.facts is None:
+            self._naive.prepare()
+        self._tokens = tokens_of(self._naive.facts, self._secret)
+        environment = {**self._naive.environment(), "BENCH_SECRET": self._secret}
+        self._web.start_wsgi("benchmarks.naive.wsgi:application", environment)
+
+    def turn(self, case: Case, seconds: int) -> Turn:
+        self._web.aim(
+            speaks="ours", path="/transfer/", tokens=self._tokens, names=self._naive.facts
+        )
+        return self._web.turn(case, seconds, self._accounts)
+
+    def check(self) -> list[str]:
+        return self._naive.check()
+
+    def close(self) -> None:
+        self._web.stop()
+        self._naive.close()

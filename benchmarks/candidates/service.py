@@ -45,9 +45,12 @@ class Called:
         self._processes = processes
         self._loaders: list[Loader] = []
 
+    # What the adapter said of the accounts it made.
+    facts: Any = None
+
     def prepare(self) -> None:
         self.make_database()
-        self.open_loaders(is_new=True)
+        self.facts = self.open_loaders(is_new=True)
 
     def make_database(self) -> None:
         self._server.create(self.database)
@@ -141,18 +144,12 @@ def together(answers: Sequence[dict[str, Any]]) -> Turn:
 class Ours(Called):
     """This project: migrated by the owner, called with the rights of the application's role."""
 
-    facts: Any = None
-
     def environment(self) -> dict[str, str]:
         return ours_environment(self._server, self.database)
 
     def make_database(self) -> None:
         super().make_database()
         migrate(self.environment())
-
-    def prepare(self) -> None:
-        self.make_database()
-        self.facts = self.open_loaders(is_new=True)
 
 
 class Ungrouped(Called):
