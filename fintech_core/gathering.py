@@ -27,6 +27,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 
+from fintech_core.lulls import Lull
 from fintech_core.middleware import address_of, log_request, request_id_for
 from fintech_core.renderers import JSONRenderer
 
@@ -91,6 +92,7 @@ class Gathering:
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
         self._waiting: SimpleQueue[_Waiting] = SimpleQueue()
+        self._lull = Lull()
         self._are_started = False
 
     def start(self, scope: Any, headers: Any, body: bytes) -> "Future[Answer | None]":
@@ -111,9 +113,11 @@ class Gathering:
     def _take(self) -> list[_Waiting]:
         """All that wait; one at least."""
         gathered = [self._waiting.get()]
+        self._lull.wait(self._waiting.qsize)
         with suppress(Empty):
             while len(gathered) < LARGEST:
                 gathered.append(self._waiting.get_nowait())
+        self._lull.served(len(gathered))
         # Where time was up while it waited nobody hears of it any more.
         return [each for each in gathered if not each.future.done()]
 

@@ -9,7 +9,6 @@ together with the others is posted alone.
 
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -17,6 +16,7 @@ from django.db import connection
 
 from fintech_core.database import SharedConnection
 from fintech_core.exceptions import DomainError, OutcomeUnknown, ServiceUnavailable
+from fintech_core.lulls import Lull
 from transactions.instructions import Outcome, TransferInstruction
 
 Result = Outcome | DomainError
@@ -25,9 +25,6 @@ PostMany = Callable[[Sequence[TransferInstruction]], list[Result]]
 # The most that share a commit, and how long one waits for an answer that is on its way.
 LARGEST_GROUP = 256
 WAIT_SECONDS = 30.0
-# Those who were answered together are back when nobody came for so long, and not waited for any longer.
-LULL_SECONDS = 0.000_05
-RETURN_SECONDS = 0.005
 
 
 class _Ticket:
@@ -63,7 +60,7 @@ class PostingGroup:
         self._guard = threading.Lock()
         self._waiting: deque[_Ticket] = deque()
         self._is_posting = False
-        self._last_size = 1
+        self._lull = Lull()
         # Used by whoever posts; its plans stay warm.
         self._connection = SharedConnection()
 
@@ -92,11 +89,11 @@ class PostingGroup:
         """Post for all who wait, let the next one lead, and answer them."""
         group = [leader]
         try:
-            self._let_them_return()
+            self._lull.wait(lambda: len(self._waiting))
             with self._guard:
                 while self._waiting and len(group) < LARGEST_GROUP:
                     group.append(self._waiting.popleft())
-            self._last_size = len(group)
+            self._lull.served(len(group))
             results = self._try_together([ticket.instruction for ticket in group])
             for ticket, result in zip(group, results, strict=True):
                 ticket.result = result
@@ -104,13 +101,6 @@ class PostingGroup:
             self._hand_over()
             for ticket in group[1:]:
                 ticket.call()
-
-    def _let_them_return(self) -> None:
-        """Wait until as many are here as were answered last, or a moment passes in which nobody comes."""
-        until, here = time.monotonic() + RETURN_SECONDS, -1
-        while here < len(self._waiting) < self._last_size - 1 and time.monotonic() < until:
-            here = len(self._waiting)
-            time.sleep(LULL_SECONDS)
 
     def _try_together(self, instructions: list[TransferInstruction]) -> Sequence[Result | None]:
         """The outcomes; None for all where something in the group keeps it from being posted whole."""
