@@ -21,7 +21,6 @@ from transactions.tests.tampering import (
     HASHED,
     TRANSACTION,
     Tampering,
-    first_violation,
     make_ledger,
     sql,
 )
