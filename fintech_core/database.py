@@ -29,11 +29,13 @@ from fintech_core.exceptions import (
     PostingsHalted,
     RequestInProgress,
     ServiceUnavailable,
+    TookTooLong,
 )
 from fintech_core.sqlstates import (
     DEADLOCK_DETECTED,
     LOCK_NOT_AVAILABLE,
     OBJECT_NOT_IN_PREREQUISITE_STATE,
+    QUERY_CANCELED,
     SERIALIZATION_FAILURE,
     constraint_of,
     is_connection_lost,
@@ -45,6 +47,12 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R")
 
 _ATTEMPTS = 5
+# What another attempt would not change.
+_REFUSALS: dict[str | None, Callable[[], DomainError]] = {
+    LOCK_NOT_AVAILABLE: RequestInProgress,
+    QUERY_CANCELED: TookTooLong,
+    OBJECT_NOT_IN_PREREQUISITE_STATE: PostingsHalted,
+}
 
 
 def exactly_once(
@@ -63,7 +71,8 @@ def exactly_once(
 
     Raises ``OutcomeUnknown`` where a commit was sent and nothing certain can be learnt of it;
     ``RequestInProgress`` when a lock or key was not to be had, ``PostingsHalted`` while no money may
-    move, and ``ServiceUnavailable`` when the database stayed away: with these nothing was done.
+    move, ``TookTooLong`` after the longest that a statement may take, and ``ServiceUnavailable`` when the
+    database stayed away: with these nothing was done.
     """
     names = {keys} if isinstance(keys, str) else {*keys}
     in_doubt = False
@@ -88,11 +97,8 @@ def exactly_once(
             if is_connection_lost(error):
                 in_doubt = in_doubt or committing
                 connection.close()
-            elif state == LOCK_NOT_AVAILABLE:
-                refusal = RequestInProgress()
-                break
-            elif state == OBJECT_NOT_IN_PREREQUISITE_STATE:
-                refusal = PostingsHalted()
+            elif state in _REFUSALS:
+                refusal = _REFUSALS[state]()
                 break
             elif isinstance(error, InternalError):
                 raise

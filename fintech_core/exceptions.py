@@ -98,6 +98,10 @@ class ServiceUnavailable(DomainError):
     retry_after = 1
 
 
+class TookTooLong(ServiceUnavailable):
+    """503: a statement was ended after the longest that one may take; nothing happened."""
+
+
 class PostingsHalted(ServiceUnavailable):
     """503: the books did not agree, and no money moves until an operator lets it; nothing was done."""
 

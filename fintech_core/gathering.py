@@ -125,7 +125,7 @@ class Gathering:
         answers: list[Answer | None] = [None] * len(gathered)
         try:
             answers = self._answers_to(gathered)
-        except Exception as error:
+        except BaseException as error:  # Whatever it is, the one thread there is lives on.
             # The ordinary way tells what is wrong, to each by itself.
             logger.warning("not_served_together", exc_info=error)
         finally:
@@ -194,14 +194,16 @@ def _whole(waiting: _Waiting, arrived: Arrived, served: Served) -> Answer:
         ("X-Request-ID", arrived.request_id),
         *served.headers,
     ]
-    log_request(
-        request_id=arrived.request_id,
-        user=served.user,
-        method="POST",
-        route=arrived.path,
-        status=served.status,
-        seconds=time.perf_counter() - waiting.began,
-    )
+    # Where time was up meanwhile it was answered, and logged, as late.
+    if not waiting.future.done():
+        log_request(
+            request_id=arrived.request_id,
+            user=served.user,
+            method="POST",
+            route=arrived.path,
+            status=served.status,
+            seconds=time.perf_counter() - waiting.began,
+        )
     return Answer(served.status, headers, served.content)
 
 

@@ -281,7 +281,11 @@ def _refuse(scope: Any, protocol: Any, status: int, seconds: float) -> None:
         ("content-type", PROBLEM_TYPE),
         ("x-request-id", request_id),
         ("connection", "close"),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
     ]
+    if status in {408, 503}:
+        headers.append(("retry-after", "1"))
     protocol.response_bytes(status, headers, orjson.dumps(body))
     log_request(
         request_id=request_id,

@@ -5,6 +5,7 @@ from django.db import InterfaceError, OperationalError
 SERIALIZATION_FAILURE = "40001"
 DEADLOCK_DETECTED = "40P01"
 LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
 # What post_ledger() answers while postings are halted.
 OBJECT_NOT_IN_PREREQUISITE_STATE = "55000"
 IDLE_IN_TRANSACTION_TIMEOUT = "25P03"

@@ -59,6 +59,7 @@ class Account:
     sequence: int
     head_hash: bytes
     last_entry_at: datetime.datetime | None
+    open_holds: int
     counter: Counter
     owner: Standing | None
 
@@ -87,11 +88,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class HoldRecord:
-    """A hold, and of its transaction what captures repeat."""
+    """A hold, and of its transaction what captures repeat; the platform's wallets have no owner."""
 
     id: uuid.UUID
     wallet_id: uuid.UUID
     to_wallet_id: uuid.UUID
+    to_owner_id: uuid.UUID | None
     kind: str
     status: str
     amount: Decimal
@@ -104,6 +106,10 @@ class HoldRecord:
     closed_at: datetime.datetime | None = None
 
     @property
+    def is_open(self) -> bool:
+        return self.status == HoldStatus.OPEN
+
+    @property
     def remaining(self) -> Decimal:
         """What may still be captured."""
         return self.amount - self.captured_amount
@@ -111,13 +117,13 @@ class HoldRecord:
     @property
     def reserved(self) -> Decimal:
         """What it keeps in its wallet: the rest and the rest of the fee; nothing once it ended."""
-        if self.status != HoldStatus.OPEN:
+        if not self.is_open:
             return Decimal(0)
         return self.remaining + self.fee - self.captured_fee
 
     def is_overdue(self, at: datetime.datetime) -> bool:
         """Open, but past its expiry: it is swept, or ended by the next posting of its wallet."""
-        return self.status == HoldStatus.OPEN and self.expires_at <= at
+        return self.is_open and self.expires_at <= at
 
     def fee_of(self, amount: Decimal) -> Decimal:
         """What of the fee a capture of the amount takes: in proportion, rounded down over all captures
@@ -242,14 +248,14 @@ def _opened(rows: list[tuple[Any, ...]], rest: dict[str, Any]) -> Opened:
 def _account(row: tuple[Any, ...]) -> tuple[Account, uuid.UUID | None]:
     """A wallet of ``open_accounts()``, and where its owner's limits are counted if not in its own row."""
     wallet_id, owner_id, _, counted_at, *_ = row
-    balance, (spent_on, in_day, in_month, in_pots, *standing) = row[7], row[13:21]
+    balance, (spent_on, in_day, in_month, in_pots, *standing) = row[7], row[14:22]
     counter = Counter(
         wallet_id,
         Spending(spent_on, in_day, in_month),
         balance if in_pots is None else balance + in_pots,
     )
     owner = Standing(owner_id, *standing) if owner_id else None
-    account = Account(*row[:3], *row[4:13], counter, owner)  # type: ignore[call-arg]
+    account = Account(*row[:3], *row[4:14], counter, owner)  # type: ignore[call-arg]
     return account, counted_at
 
 
@@ -258,14 +264,15 @@ def _hold(row: list[Any]) -> HoldRecord:
         id=uuid.UUID(row[0]),
         wallet_id=uuid.UUID(row[1]),
         to_wallet_id=uuid.UUID(row[2]),
-        kind=row[3],
-        status=row[4],
-        amount=Decimal(row[5]),
-        fee=Decimal(row[6]),
-        currency=row[7],
-        captured_amount=Decimal(row[8]),
-        captured_fee=Decimal(row[9]),
-        expires_at=datetime.datetime.fromisoformat(row[10]),
-        created_at=datetime.datetime.fromisoformat(row[11]),
-        closed_at=datetime.datetime.fromisoformat(row[12]) if row[12] else None,
+        to_owner_id=uuid.UUID(row[3]) if row[3] else None,
+        kind=row[4],
+        status=row[5],
+        amount=Decimal(row[6]),
+        fee=Decimal(row[7]),
+        currency=row[8],
+        captured_amount=Decimal(row[9]),
+        captured_fee=Decimal(row[10]),
+        expires_at=datetime.datetime.fromisoformat(row[11]),
+        created_at=datetime.datetime.fromisoformat(row[12]),
+        closed_at=datetime.datetime.fromisoformat(row[13]) if row[13] else None,
     )

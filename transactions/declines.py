@@ -206,6 +206,14 @@ class TooManySchedules(DomainError):
     title = "You have as many active schedules as one may have."
 
 
+class TooManyHolds(DomainError):
+    """409: the wallet has as many open holds as one may have. Fact: ``limit``."""
+
+    status: ClassVar[int] = 409
+    code = "too_many_holds"
+    title = "The wallet has as many open holds as one may have."
+
+
 class ScheduleIsDone(DomainError):
     """409: the schedule had its last run."""
 

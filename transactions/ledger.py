@@ -21,7 +21,7 @@ from transactions.accounts import Account, HoldRecord, Opened
 from transactions.hashing import entry_hash, transaction_digest
 from transactions.instructions import TransactionRecord
 from transactions.models import TransactionStatus
-from wallet.models import HoldStatus, Wallet
+from wallet.models import HoldStatus
 
 
 class Journal:
@@ -78,11 +78,35 @@ class Journal:
         """Add a transaction that moves nothing: a decline, a hold that is opened or ended."""
         self._transactions.append(_row(record))
 
+    def reserve(self, record: TransactionRecord, lifetime: datetime.timedelta) -> None:
+        """Add a pending transaction and its hold: the amount and the fee are reserved for so long."""
+        expires_at = record.created_at + lifetime
+        record.facts = {"expires_at": expires_at.isoformat()}
+        self.add(record)
+        self.keep(
+            HoldRecord(
+                id=record.id,
+                wallet_id=record.from_wallet_id,
+                to_wallet_id=record.to_wallet_id,
+                to_owner_id=self._opened.accounts[record.to_wallet_id].owner_id,
+                kind=record.kind,
+                status=HoldStatus.OPEN,
+                amount=record.amount,
+                fee=record.fee,
+                currency=record.currency,
+                captured_amount=Decimal(0),
+                captured_fee=Decimal(0),
+                expires_at=expires_at,
+                created_at=record.created_at,
+            )
+        )
+
     def keep(self, hold: HoldRecord) -> None:
         """Open a hold, or change it to what is given; its wallet reserves what it reserves now."""
         before = self._opened.holds.get(hold.id)
         account = self._opened.accounts[hold.wallet_id]
         account.held += hold.reserved - (before.reserved if before else 0)
+        account.open_holds += hold.is_open - (before.is_open if before else 0)
         self._opened.holds[hold.id] = hold
         self._holds[hold.id] = hold
         self.touch(account)
@@ -90,7 +114,7 @@ class Journal:
     def touch(self, account: Account) -> None:
         """Write this account, too, and where its owner's limits are counted."""
         self._touched[account] = None
-        if account.counter.wallet_id is not account.id:
+        if account.counter.wallet_id != account.id:
             self._touched[self._opened.accounts[account.counter.wallet_id]] = None
 
     def write(self) -> None:
@@ -128,12 +152,8 @@ class Journal:
         counter.spending = counter.spending.minus(hold.remaining, made_on=hold.created_at.date())
 
     def _was_counted(self, hold: HoldRecord) -> bool:
-        """What goes to an own wallet counts for no limit. Owners never change: no lock is needed."""
-        owner_id = self._opened.accounts[hold.wallet_id].owner_id
-        target = self._opened.accounts.get(hold.to_wallet_id)
-        if target is not None:
-            return target.owner_id != owner_id
-        return not Wallet.objects.filter(pk=hold.to_wallet_id, owner_id=owner_id).exists()
+        """What goes to an own wallet counts for no limit."""
+        return hold.to_owner_id != self._opened.accounts[hold.wallet_id].owner_id
 
     def end(self, hold: HoldRecord, status: HoldStatus) -> HoldRecord:
         """End an open hold: what it still reserves is available again. Returns it as it is then."""
@@ -218,7 +238,7 @@ def _wallet_row(account: Account) -> str:
     """The wallet as it is afterwards, a row of the SQL type posted_wallet; with what was spent where that
     is counted in its own row."""
     spent = ",,"
-    if account.counter.wallet_id is account.id:
+    if account.counter.wallet_id == account.id:
         spending = account.counter.spending
         spent = f"{spending.on!s},{spending.in_day!s},{spending.in_month!s}"
     last_entry_at = _moment(account.last_entry_at) if account.last_entry_at else ""

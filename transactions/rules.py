@@ -7,6 +7,8 @@ what an owner has spent.
 import datetime
 from decimal import Decimal
 
+from django.conf import settings
+
 from fintech_core.money import Money
 from transactions.accounts import Account, HoldRecord
 from transactions.declines import (
@@ -19,6 +21,7 @@ from transactions.declines import (
     LimitExceeded,
     QuoteExpired,
     SelfTransfer,
+    TooManyHolds,
     WalletClosed,
     WalletFrozen,
 )
@@ -126,6 +129,12 @@ def require_open(*accounts: Account | Wallet) -> None:
             raise WalletFrozen
         if account.status == WalletStatus.CLOSED:
             raise WalletClosed
+
+
+def require_room_for_hold(source: Account) -> None:
+    """One more hold may be opened: whoever moves money next ends all that ran out by then."""
+    if source.open_holds >= settings.HOLDS_PER_WALLET:
+        raise TooManyHolds(limit=settings.HOLDS_PER_WALLET)
 
 
 def _require_currency(amount: Money, *accounts: Account | Wallet) -> None:

@@ -3,7 +3,9 @@
 Each count commits by itself and at once: call these outside of a transaction that may roll back.
 """
 
+import functools
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,9 +14,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.db import connection, transaction
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from fintech_core.exceptions import TooManyRequests
+from users.models import AttemptCounter
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +55,37 @@ def count_attempt(*, scope: str, subject: str, window: timedelta, limit: int, by
     state = _add({scope: subject}, window, count=by)[scope]
     if state.count > limit:
         _refuse(scope, state.seconds_left)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many attempts of a scope a subject has in a window."""
+
+    scope: str
+    window: timedelta
+    limit: int
+
+    def subject(self, name: str) -> str:
+        """As what the subject's attempts are counted."""
+        return _hash(self.scope, name)
+
+
+def count_many(quota: Quota, subject: str, *, by: int) -> None:
+    """Count what has happened already, however much more than the quota it is."""
+    _add({quota.scope: subject}, quota.window, count=by)
+
+
+def require_attempts_left(quota: Quota, subject: str) -> None:
+    """Raises ``TooManyRequests`` where the subject's attempts are used up. Counts nothing."""
+    now = timezone.now()
+    counter = AttemptCounter.objects.filter(
+        scope=quota.scope,
+        subject=quota.subject(subject),
+        count__gte=quota.limit,
+        window_start__gt=now - quota.window,
+    ).first()
+    if counter:
+        _refuse(quota.scope, math.ceil((counter.window_start + quota.window - now).total_seconds()))
 
 
 @contextmanager
@@ -124,6 +159,7 @@ def _add(
         return {scope: _State(*numbers) for scope, *numbers in cursor.fetchall()}
 
 
+@functools.lru_cache(maxsize=10_000)
 def _hash(scope: str, subject: str) -> str:
     """Keyed, so that the table tells nobody which addresses were tried."""
     return salted_hmac(f"users.attempts.{scope}", subject, algorithm="sha256").hexdigest()

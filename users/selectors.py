@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 
 from fintech_core.calls import array, call, uuid_array
 from fintech_core.exceptions import NotFound
+from users.attempts import Quota
 from users.models import KycSubmission, User
 
 # The columns of the SQL function ``live_user``, in its order; any other is read when asked for.
@@ -33,13 +34,23 @@ def get_user_of_session(
     return User.from_db("default", names, in_order(rows[0]))
 
 
-def are_sessions_live(asked: Sequence[tuple[uuid.UUID, uuid.UUID, int]]) -> list[bool]:
-    """Whether ``get_user_of_session`` would find a user, for each of these, in one query."""
+def are_sessions_live(
+    asked: Sequence[tuple[uuid.UUID, uuid.UUID, int]], *, within: Quota
+) -> list[bool]:
+    """Whether ``get_user_of_session`` would find a user, whose attempts ``within`` the quota are not used
+    up, for each of these, in one query."""
     if not asked:
         return []
     users, sessions, versions = zip(*asked, strict=True)
     found = call(
-        "live_sessions", uuid_array(users), uuid_array(sessions), array(map(str, versions))
+        "live_sessions",
+        uuid_array(users),
+        uuid_array(sessions),
+        array(map(str, versions)),
+        array(within.subject(str(user)) for user in users),
+        within.scope,
+        within.limit,
+        within.window.total_seconds(),
     )
     places = {place for (place,) in found}
     return [place in places for place in range(1, len(asked) + 1)]

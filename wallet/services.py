@@ -13,6 +13,7 @@ from events.models import AuditRecord
 from events.services import announce, record_audit
 from fintech_core.database import exactly_once
 from fintech_core.exceptions import DomainError, InvalidInput, NotFound
+from fintech_core.fields import uuid7
 from fintech_core.money import InvalidMoney, Money, format_amount
 from fintech_core.times import format_time
 from users.models import User
@@ -80,16 +81,20 @@ def open_wallet(*, owner: User, currency: str, name: str) -> Wallet:
         text = "This currency is not offered."
         raise InvalidInput({"currency": [text]}, {"currency": ["not_offered"]})
 
+    wallet_id = uuid7()
+
     def work() -> Wallet:
         # Every user has a wallet from the start: who opens another one queues here behind a twin.
         lock_wallets_of(owner.pk)
         own = list(Wallet.objects.filter(owner_id=owner.pk))
+        if opened := next((wallet for wallet in own if wallet.pk == wallet_id), None):
+            return opened  # By this very call: its commit landed, and the answer was lost.
         limit = settings.WALLETS_PER_USER
         if sum(wallet.status != WalletStatus.CLOSED for wallet in own) >= limit:
             raise TooManyWallets(limit=limit)
         first = next((w for w in own if w.currency == currency and not w.limits_wallet_id), None)
         wallet = Wallet.objects.create(
-            owner_id=owner.pk, currency=currency, name=name, limits_wallet=first
+            pk=wallet_id, owner_id=owner.pk, currency=currency, name=name, limits_wallet=first
         )
         record_audit(
             action="wallet.opened",

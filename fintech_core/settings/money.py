@@ -51,6 +51,8 @@ HOLD_LIFETIME = timedelta(days=env.number("HOLD_LIFETIME_DAYS", 7))
 HOLD_LONGEST_LIFETIME = timedelta(days=30)
 if not timedelta(0) < HOLD_LIFETIME <= HOLD_LONGEST_LIFETIME:
     env.problem("HOLD_LIFETIME_DAYS must be 1 to 30.")
+# Holds a wallet may have open. All that ran out are ended with its next transaction.
+HOLDS_PER_WALLET = env.number("HOLDS_PER_WALLET", 500)
 # Who says what currencies are worth (transactions/rates.py); a rate older than this is not used.
 RATE_PROVIDER = env.text("RATE_PROVIDER", "transactions.rates.TableRates")
 RATE_MAX_AGE = timedelta(hours=env.number("RATE_MAX_AGE_HOURS", 72))

@@ -34,9 +34,9 @@ def database(url: str, *, as_owner: bool = False) -> dict[str, Any]:
         "connect_timeout": 3,
         "tcp_user_timeout": 5_000,
         "keepalives_idle": 10,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
         "application_name": "fintech_core",
-        # Lets ``fintech_core.database.call`` keep its statements prepared; Django's cursors never are.
-        "prepare_threshold": 5,
         "options": " ".join(f"-c {name}={value}" for name, value in session.items()),
     }
     return config

@@ -24,13 +24,13 @@ class Service:
         self.groups: list[list[bytes]] = []
         self.seconds = 0.0
         self.leaves: Callable[[Arrived], bool] = lambda _: False
-        self.fails = False
+        self.error: type[BaseException] | None = None
 
     def __call__(self, arrived: Sequence[Arrived]) -> list[Served | None]:
         self.groups.append([each.body for each in arrived])
         time.sleep(self.seconds)
-        if self.fails:
-            raise RuntimeError
+        if self.error:
+            raise self.error
         return [None if self.leaves(each) else _served(each) for each in arrived]
 
 
@@ -101,10 +101,14 @@ def test_what_the_short_way_leaves_goes_the_ordinary_one(
     assert ordinary == [b"odd"]
 
 
+@pytest.mark.parametrize("error", [RuntimeError, BaseException])
 def test_where_serving_together_fails_each_goes_the_ordinary_way(
-    service: Service, ordinary: list[bytes], caplog: pytest.LogCaptureFixture
+    service: Service,
+    ordinary: list[bytes],
+    caplog: pytest.LogCaptureFixture,
+    error: type[BaseException],
 ) -> None:
-    service.fails = True
+    service.error = error
     requests = [sent(b"0"), sent(b"1")]
     serve(service, *requests)
     assert {exchange.status for _, exchange in requests} == {200}
@@ -172,14 +176,21 @@ def test_only_plain_requests_take_the_short_way(
 
 
 def test_time_is_up_for_both_ways_together(
-    service: Service, ordinary: list[bytes], monkeypatch: pytest.MonkeyPatch
+    service: Service,
+    ordinary: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(rsgi, "ANSWER_SECONDS", 0.15)
     service.seconds = 0.3
+    caplog.set_level("INFO", "fintech_core.request")
     late, never = sent(b"late"), sent(b"never")
     serve(service, late, never, pause=0.01)
     assert [exchange.code for _, exchange in (late, never)] == ["outcome_unknown"] * 2
+    assert [exchange.headers["retry-after"] for _, exchange in (late, never)] == ["1"] * 2
     time.sleep(0.3)
+    lines = [vars(record) for record in caplog.records if record.message == "request"]
+    assert [line["status"] for line in lines] == [503, 503], "and none for an answer nobody gets"
     assert [each for group in service.groups for each in group] == [b"late"]
     assert ordinary == []
 

@@ -119,6 +119,33 @@ def test_an_atomic_batch_names_the_place_of_an_unknown_recipient_and_of_a_bad_fi
     assert balance_of(payer) == "10.00"
 
 
+def test_guessing_recipients_is_throttled_and_what_was_posted_is_told(settings: Any) -> None:
+    settings.UNKNOWN_RECIPIENTS_PER_HOUR = 2
+    payer, payee = make_payer("10.00"), make_payee()
+    client = api_client(payer)
+    unknown = [
+        item(payee, "1.00", to_user_email=f"nobody{number}@example.com") for number in range(3)
+    ]
+    # As many as there are: money has moved, and its batch is answered.
+    response = send(client, "independent", item(payee, "1.00"), *unknown)
+    assert (response.status_code, response.json()["posted"]) == (200, 1)
+    for mode in ("independent", "atomic"):
+        refused = send(client, mode, item(payee, "1.00"))
+        assert (refused.status_code, refused.json()["code"]) == (429, "throttled")
+        assert int(refused["Retry-After"]) > 0
+    assert balance_of(payee) == "1.00"
+
+
+def test_guessing_by_atomic_batches_is_throttled(settings: Any) -> None:
+    settings.UNKNOWN_RECIPIENTS_PER_HOUR = 2
+    payer, payee = make_payer("10.00"), make_payee()
+    client, codes = api_client(payer), []
+    for _ in range(3):
+        unknown = item(payee, "1.00", to_user_email="nobody@example.com")
+        codes.append(send(client, "atomic", unknown).json()["code"])
+    assert codes == ["recipient_not_found", "recipient_not_found", "throttled"]
+
+
 def test_item_two_may_spend_what_item_one_brings() -> None:
     payer, payee = make_payer("10.00"), make_payee()
     client = api_client(payer)

@@ -236,6 +236,30 @@ def test_a_capture_needs_a_key() -> None:
     require_problem(response, 400, "invalid_idempotency_key")
 
 
+def test_more_holds_than_a_wallet_may_have_are_refused(settings: Any) -> None:
+    settings.HOLDS_PER_WALLET = 2
+    payer, payee = make_payer("10.00"), make_payee()
+    client = api_client(payer)
+    made = [hold(client, payee, "1.00") for _ in range(2)]
+    body = {"to_user_email": payee.email, "amount": "1.00", "idempotency_key": uuid.uuid4().hex}
+    refused = post(client, TRANSFER, hold=True, **body)
+    assert require_problem(refused, 409, "too_many_holds")["limit"] == 2
+    transfers = {"mode": "independent", "transfers": [{**body, "hold": True}]}
+    [result] = client.post(f"{BASE}batch/", transfers, format="json").json()["results"]
+    assert result["error"]["code"] == "too_many_holds"
+    assert post(client, TRANSFER, to_user_email=payee.email, amount="1.00").status_code == 201
+    assert act(api_client(payee), made[0], "void").status_code == 200
+    assert post(client, TRANSFER, hold=True, **body).status_code == 201, "no key was used up"
+
+
+def test_holds_that_ran_out_make_room(settings: Any) -> None:
+    settings.HOLDS_PER_WALLET = 1
+    payer, payee = make_payer("10.00"), make_payee()
+    make_overdue_hold(payer, payee, "4.00")
+    hold(api_client(payer), payee, "10.00")
+    assert standing(payer)[0][:2] == ("10.00", "10.00")
+
+
 def test_a_group_is_captured_or_voided_as_a_whole() -> None:
     payer, payee = make_payer("20.00"), make_payee()
     client = api_client(payee)

@@ -30,7 +30,7 @@ LOADED = {
     "transactions/sql/claimed_keys.sql": (
         "2121dc92d8835677264982e827df273a3ab4d436989010855d6707c4a4a220c0"
     ),
-    "transactions/sql/rows.sql": "9f10adbfd8e93162a3f24467129d048c69c8b295f7e2468f377aa1059fd5aa75",
+    "transactions/sql/rows.sql": "23d596f8dc9b050e830105b2e662b86bd25223672dbe57e992561756556fe3d3",
     "transactions/sql/exchange.sql": (
         "ea11f0da686e3ef2c0fd1f31682be91a92927bac77a496dcf871e0bb0f0c2da4"
     ),
@@ -62,7 +62,7 @@ LOADED = {
         "fc786c1cfdce7dc921c05689bda82141ea44bcae1c4bd386806c5bf379ebc978"
     ),
     "users/sql/live_sessions.sql": (
-        "18c47ff717e870156c88430f72b43af9b9676be8920a3f51320216c5aa9118f1"
+        "d825863f2415fb184a3e350912e711a5668ab0150294a7363dc084d9aefabcbb"
     ),
     "users/sql/live_user.sql": ("1192891a09c8b8fe56c82a9720329ae8de7e45b44aa9aa26ba973ca75bf42d39"),
     "webhooks/sql/due_feeds.sql": (

@@ -2,6 +2,7 @@
 
 import dataclasses
 import uuid
+from typing import Any
 
 from payments import services
 from payments.providers.base import PayoutState
@@ -74,6 +75,15 @@ def test_a_payout_is_held_sent_and_posted(fake: FakeProvider) -> None:
         "posted",
         "40.00",
     )
+
+
+def test_more_payouts_at_once_than_a_wallet_may_hold_for_are_refused(
+    fake: FakeProvider, settings: Any
+) -> None:
+    settings.HOLDS_PER_WALLET = 1
+    client = api_client(make_payer("100.00"))
+    assert pay_out(client, "1.00").status_code == 201
+    require_problem(pay_out(client, "1.00"), 409, "too_many_holds")
 
 
 def test_a_payout_is_called_off(fake: FakeProvider) -> None:

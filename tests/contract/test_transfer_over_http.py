@@ -330,9 +330,15 @@ def test_an_unknown_recipient_uses_up_no_key_and_guessing_is_throttled(settings:
     for _ in range(3):
         response = client.post(TRANSFER, body, format="json")
         require_problem(response, 404, "recipient_not_found")
-    refused = client.post(TRANSFER, body, format="json")
-    require_problem(refused, 429, "throttled")
-    assert int(refused["Retry-After"]) > 0
+    payee = make_payee()
+    for asked in (body, body_for(payee), body_for(payee, amount="1000.00")):
+        # Known or not: an answer would tell which.
+        refused = client.post(TRANSFER, asked, format="json")
+        require_problem(refused, 429, "throttled")
+        assert 3500 < int(refused["Retry-After"]) <= 3600
+    by_wallet = body_for(payee) | {"to_wallet": str(wallet_of(payee).pk)}
+    del by_wallet["to_user_email"]
+    assert client.post(TRANSFER, by_wallet, format="json").status_code == 201
 
 
 def test_without_a_token_nothing_is_said() -> None:

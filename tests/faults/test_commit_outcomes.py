@@ -13,12 +13,20 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
 from fintech_core import calls
-from fintech_core.exceptions import OutcomeUnknown, RequestInProgress, ServiceUnavailable
+from fintech_core.database import exactly_once
+from fintech_core.exceptions import (
+    OutcomeUnknown,
+    RequestInProgress,
+    ServiceUnavailable,
+    TookTooLong,
+)
 from transactions import ledger, services
 from transactions.models import Transaction
 from transactions.tests.factories import balance_of, instruct, make_payee, make_payer, wallet_of
 from users.models import User
 from wallet.locks import lock_wallets
+from wallet.models import Wallet, WalletStatus
+from wallet.services import InvalidWalletState, open_wallet
 
 _WRAPPER: Any = BaseDatabaseWrapper
 
@@ -100,6 +108,42 @@ def test_an_outcome_that_cannot_be_learnt_is_said_to_be_unknown(
     assert balance_of(payer) == "3.00"
 
 
+def test_a_wallet_whose_opening_was_not_heard_of_is_opened_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user = make_payee()
+    with commits(monkeypatch, lands=True, failures=1):
+        opened = open_wallet(owner=user, currency="USD", name="rent")
+    pots = Wallet.objects.filter(owner=user, name="rent")
+    assert [wallet.pk for wallet in pots] == [opened.pk]
+
+
+def test_a_wallet_whose_closing_was_not_heard_of_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user = make_payee()
+    pot = open_wallet(owner=user, currency="USD", name="rent")
+    with commits(monkeypatch, lands=True, failures=1):
+        closed = services.close_wallet(wallet_id=pot.pk, owner_id=user.pk)
+    assert closed.status == WalletStatus.CLOSED
+    with pytest.raises(InvalidWalletState):
+        services.close_wallet(wallet_id=pot.pk, owner_id=user.pk)
+
+
+def test_what_took_too_long_is_told_as_not_done_and_not_tried_again() -> None:
+    runs = []
+
+    def work() -> None:
+        runs.append(1)
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 50")
+            cursor.execute("SELECT pg_sleep(2)")
+
+    with pytest.raises(TookTooLong):
+        exactly_once(work)
+    assert runs == [1]
+
+
 class Holder(threading.Thread):
     """Another session that holds the payer's wallet."""
 
@@ -163,8 +207,6 @@ def test_a_foreign_lock_is_a_conflict_within_its_bound() -> None:
 
 def test_a_database_that_ends_our_waiting_session_is_tried_again() -> None:
     """The server ends a session that waits in a transaction: 25P03, an internal error to psycopg."""
-    from fintech_core.database import exactly_once
-
     runs = []
 
     def work() -> int:

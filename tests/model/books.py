@@ -19,7 +19,7 @@ ZERO = Decimal(0)
 class Refused(Exception):
     """A rule was broken; ``facts`` are what the answer says besides the word."""
 
-    def __init__(self, code: str, **facts: str) -> None:
+    def __init__(self, code: str, **facts: Any) -> None:
         super().__init__(code)
         self.code, self.facts = code, facts
 
@@ -127,7 +127,7 @@ class Books:
     """Users, wallets and money; ``now`` is their only clock, and may step back.
 
     ``limits`` and ``fees`` are the tables of the settings; ``rates`` say what a unit of one currency buys
-    of another.
+    of another, ``most_holds`` how many a wallet may have open.
     """
 
     def __init__(
@@ -136,9 +136,11 @@ class Books:
         limits: dict[int, dict[str, dict[str, str]]],
         fees: dict[Any, Any],
         rates: dict[tuple[str, str], Decimal],
+        most_holds: int,
         now: datetime.datetime,
     ) -> None:
         self.limits, self.fees, self.rates, self.now = limits, fees, rates, now
+        self.most_holds = most_holds
         self.users: dict[str, User] = {}
         self.wallets: dict[str, Wallet] = {}
         self.first: dict[tuple[str | None, str], str] = {}

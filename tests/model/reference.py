@@ -84,9 +84,11 @@ class Bank(Books):
             # Nobody is told of a key by a request that names nothing; but a retry is a retry.
             if self._is_known(order) and not self._is_misused(order):
                 return self._replay(order)
-            return Told(refused.code)
+            return Told(refused.code, refused.facts)
 
     def _pay(self, order: Order, source: str, target: str, amount: Money) -> Told:
+        if order.hold_for is not None and self._open_holds_of(source) >= self.most_holds:
+            raise Refused("too_many_holds", limit=self.most_holds)
         value = amount.amount
         is_own = self.wallets[source].owner == self.wallets[target].owner
         fee = ZERO if is_own else self._fee("transfer", source, amount)
@@ -111,6 +113,9 @@ class Bank(Books):
             told = self._record(order, "posted", facts)
         self.made[self.transactions] = made
         return told
+
+    def _open_holds_of(self, wallet: str) -> int:
+        return sum(self.made[number].source == wallet for number in self.open_holds)
 
     def _read(self, order: Order) -> tuple[str, str, Money]:
         """Which wallets the words mean, and how much."""

@@ -28,7 +28,7 @@ _OF_TRANSFERS = {
     *("posted", "posted again", "pending", "pending again", "idempotency_key_reused"),
     *("validation_error", "wallet_not_found", "recipient_not_found", "invalid_token"),
     *("wallet_frozen", "currency_mismatch", "self_transfer", "kyc_required"),
-    *("limit_exceeded", "insufficient_funds", "balance_limit_exceeded"),
+    *("limit_exceeded", "insufficient_funds", "balance_limit_exceeded", "too_many_holds"),
 }
 EVERY_ANSWER = {
     *(f"transfer_many {word}" for word in _OF_TRANSFERS),

@@ -38,6 +38,7 @@ from wallet.services import (
 
 CURRENCIES = ("USD", "EUR", "JPY")
 # Small enough to be met often.
+MOST_HOLDS = 6
 LIMITS = {
     tier: {
         currency: {
@@ -87,7 +88,7 @@ class World:
         self.users: dict[str, User] = {}
         self._of_number: dict[int, uuid.UUID] = {}
         self._number_of: dict[uuid.UUID, int] = {}
-        self.bank = Bank(limits=LIMITS, fees=FEES, rates=RATES, now=START)
+        self.bank = Bank(limits=LIMITS, fees=FEES, rates=RATES, most_holds=MOST_HOLDS, now=START)
         for currency in CURRENCIES:
             for purpose, kind in _PLATFORM.items():
                 self._open_platform_wallet(f"{purpose} {currency}", kind, currency)
@@ -147,7 +148,7 @@ class World:
             return conversions._Platform(*(self.ids[name] for name in names))
 
         with (
-            override_settings(LIMITS=LIMITS, FEES=FEES),
+            override_settings(LIMITS=LIMITS, FEES=FEES, HOLDS_PER_WALLET=MOST_HOLDS),
             mock.patch.object(accounts, "_opened", at_our_time),
             mock.patch.object(transfers, "fee_wallets", return_value=fees),
             mock.patch.object(holds, "fee_wallets_of", return_value=fees),

@@ -1,7 +1,7 @@
 """Moving money: one public function per use case. All of them end in a ``ledger.Journal``.
 
-Every operation reads as five beats: lock, replay, rules, ledger, announcement. A transaction row is its
-own announcement for now: it is what other parts of the platform and the payer's retries read.
+Every operation reads as five beats: lock, replay, rules, ledger, announcement. The announcement is a row
+of the outbox, written by the ledger in the same statement.
 """
 
 from fintech_core.exceptions import (

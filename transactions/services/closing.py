@@ -6,7 +6,7 @@ from fintech_core.database import exactly_once
 from transactions.accounts import open_accounts
 from transactions.ledger import Journal
 from wallet import services as wallets
-from wallet.models import Wallet
+from wallet.models import Wallet, WalletStatus
 
 
 def close_wallet(*, wallet_id: uuid.UUID, owner_id: uuid.UUID) -> Wallet:
@@ -16,10 +16,20 @@ def close_wallet(*, wallet_id: uuid.UUID, owner_id: uuid.UUID) -> Wallet:
     then nothing has changed.
     """
 
+    has_tried = False
+
     def work() -> Wallet:
-        journal = Journal(open_accounts(wallets=[wallet_id]))
+        nonlocal has_tried
+        opened = open_accounts(wallets=[wallet_id])
+        account = opened.accounts.get(wallet_id)
+        if has_tried and account and account.status == WalletStatus.CLOSED:
+            # By this very call: its commit landed, and the answer was lost.
+            return Wallet.objects.get(pk=wallet_id)
+        journal = Journal(opened)
         if journal:
             journal.write()
-        return wallets.close_wallet(wallet_id=wallet_id, owner_id=owner_id)
+        closed = wallets.close_wallet(wallet_id=wallet_id, owner_id=owner_id)
+        has_tried = True
+        return closed
 
     return exactly_once(work)

@@ -15,7 +15,12 @@ from collections.abc import Callable, Sequence
 from django.db import connection
 
 from fintech_core.database import SharedConnection
-from fintech_core.exceptions import DomainError, OutcomeUnknown, ServiceUnavailable
+from fintech_core.exceptions import (
+    DomainError,
+    OutcomeUnknown,
+    ServiceUnavailable,
+    TookTooLong,
+)
 from fintech_core.lulls import Lull
 from transactions.instructions import Outcome, TransferInstruction
 
@@ -45,6 +50,18 @@ class _Ticket:
 
     def call(self) -> None:
         self._bell.release()
+
+
+def verdicts_after(error: Exception, number: int) -> list[DomainError | None]:
+    """What each of so many is told after their group was not posted.
+
+    Where the database is away, that. Else None: somebody else has locked a wallet, or PostgreSQL refuses
+    a transfer, or is at work on it for too long. Then each tries alone, so that it holds up and fails
+    nobody but itself.
+    """
+    if isinstance(error, TookTooLong) or not isinstance(error, ServiceUnavailable | OutcomeUnknown):
+        return [None] * number
+    return [error] * number
 
 
 class PostingGroup:
@@ -107,12 +124,8 @@ class PostingGroup:
         try:
             with self._connection:
                 return self._together(instructions)
-        except (ServiceUnavailable, OutcomeUnknown) as error:
-            return [error] * len(instructions)
-        except Exception:
-            # A wallet that somebody else has locked, or a transfer that PostgreSQL refuses: each tries
-            # alone, in its own thread, so that it holds up and fails nobody but itself.
-            return [None] * len(instructions)
+        except Exception as error:
+            return verdicts_after(error, len(instructions))
 
     def _hand_over(self) -> None:
         with self._guard:

@@ -1,10 +1,8 @@
 """Transfers between users, one or a thousand in one commit; and the holds that transfers may begin as."""
 
-import datetime
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -13,7 +11,7 @@ from fintech_core.exceptions import DomainError, InvalidInput
 from fintech_core.fields import uuid7
 from fintech_core.money import InvalidMoney, Money
 from transactions import rules
-from transactions.accounts import Account, HoldRecord, Opened, open_accounts
+from transactions.accounts import Account, Opened, open_accounts
 from transactions.declines import (
     BatchRefused,
     CallerInactive,
@@ -27,7 +25,6 @@ from transactions.ledger import Journal
 from transactions.models import TransactionKind, TransactionStatus
 from transactions.selectors import records_by_key
 from transactions.services.recording import KEYS, declined, fee_wallets, replay, require_unclaimed
-from wallet.models import HoldStatus
 
 R = TypeVar("R")
 
@@ -223,6 +220,8 @@ def _decide(
     source, target, amount = route.source, route.target, route.amount
     if source.owner is None or not source.owner.is_active:
         raise CallerInactive
+    if instruction.hold_for is not None:
+        rules.require_room_for_hold(source)
     is_own = source.owner_id == target.owner_id
     fee = amount.amount * 0
     if fees and not is_own:
@@ -253,36 +252,11 @@ def _decide(
     except Decline as decline:
         return declined(record, decline, journal)
     if instruction.hold_for is not None:
-        return _hold(record, instruction.hold_for, journal)
+        record.status = TransactionStatus.PENDING
+        journal.reserve(record, instruction.hold_for)
+        return record
     legs = [(source, -(amount.amount + fee)), (target, amount.amount)]
     if fee:
         legs.append((opened.accounts[fees[amount.currency]], fee))
     journal.post(record, *legs)
-    return record
-
-
-def _hold(
-    record: TransactionRecord, hold_for: datetime.timedelta, journal: Journal
-) -> TransactionRecord:
-    """Reserve the amount and its fee instead of moving them."""
-    record.status = TransactionStatus.PENDING
-    expires_at = record.created_at + hold_for
-    record.facts = {"expires_at": expires_at.isoformat()}
-    journal.add(record)
-    journal.keep(
-        HoldRecord(
-            id=record.id,
-            wallet_id=record.from_wallet_id,
-            to_wallet_id=record.to_wallet_id,
-            kind=record.kind,
-            status=HoldStatus.OPEN,
-            amount=record.amount,
-            fee=record.fee,
-            currency=record.currency,
-            captured_amount=Decimal(0),
-            captured_fee=Decimal(0),
-            expires_at=expires_at,
-            created_at=record.created_at,
-        )
-    )
     return record

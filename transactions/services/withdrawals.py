@@ -36,7 +36,8 @@ def hold_withdrawal_within(
     """Reserve money of the caller's wallet that is to leave by the platform's wallet, once per key.
 
     The outcome is pending, or declined by the wallet's state, currency, limits or funds, in the order of
-    docs/api.md. Raises ``KycRequired``, ``CallerInactive`` and ``IdempotencyKeyReused``.
+    docs/api.md. Raises ``KycRequired``, ``CallerInactive``, ``IdempotencyKeyReused`` and
+    ``TooManyHolds``.
     """
     opened = open_pair(source_id, target_id, request)
     if known := known_outcome(opened, request):
@@ -44,6 +45,7 @@ def hold_withdrawal_within(
     require_active(request, opened)
     source, target = opened.accounts[source_id], opened.accounts[target_id]
     journal = Journal(opened)
+    rules.require_room_for_hold(source)
     record = TransactionRecord(
         id=uuid7(),
         kind=TransactionKind.WITHDRAWAL,
@@ -73,7 +75,7 @@ def hold_withdrawal_within(
     except Decline as decline:
         declined(record, decline, journal)
     else:
-        _reserve(record, journal)
+        journal.reserve(record, WITHDRAWAL_HOLD_LIFETIME)
     journal.write()
     return Outcome(record)
 
@@ -107,28 +109,6 @@ def release_withdrawal_within(hold_id: uuid.UUID) -> TransactionRecord:
     journal.add(record)
     journal.write()
     return record
-
-
-def _reserve(record: TransactionRecord, journal: Journal) -> None:
-    expires_at = record.created_at + WITHDRAWAL_HOLD_LIFETIME
-    record.facts = {"expires_at": expires_at.isoformat()}
-    journal.add(record)
-    journal.keep(
-        HoldRecord(
-            id=record.id,
-            wallet_id=record.from_wallet_id,
-            to_wallet_id=record.to_wallet_id,
-            kind=record.kind,
-            status=HoldStatus.OPEN,
-            amount=record.amount,
-            fee=record.fee,
-            currency=record.currency,
-            captured_amount=Decimal(0),
-            captured_fee=Decimal(0),
-            expires_at=expires_at,
-            created_at=record.created_at,
-        )
-    )
 
 
 def _open_hold(hold_id: uuid.UUID, act: str) -> tuple[Opened, HoldRecord, TransactionRecord | None]:

@@ -31,7 +31,7 @@ CREATE FUNCTION open_accounts(
 ) RETURNS TABLE (
     id uuid, owner_id uuid, is_primary boolean, counted_at uuid, kind text, currency text, status text,
     balance numeric, held numeric, overdraft_limit numeric, last_sequence bigint, head_hash bytea,
-    last_entry_at timestamptz, spent_on date, spent_in_day numeric, spent_in_month numeric, in_pots numeric,
+    last_entry_at timestamptz, open_holds integer, spent_on date, spent_in_day numeric, spent_in_month numeric, in_pots numeric,
     is_active boolean, tier integer, verified_phone text, email text, rest text
 )
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
@@ -68,7 +68,10 @@ BEGIN
     RETURN QUERY
     SELECT w.id, w.owner_id, w.user_id IS NOT NULL, w.limits_wallet_id, w.kind::text, w.currency::text,
            w.status::text, w.balance, w.held, coalesce(w.overdraft_limit, 0), w.last_sequence, w.head_hash,
-           w.last_entry_at, w.spent_on, w.spent_in_day, w.spent_in_month,
+           w.last_entry_at,
+           CASE WHEN w.held <> 0 THEN (SELECT count(*) FROM wallet_hold h
+                                       WHERE h.wallet_id = w.id AND h.status = 'open')::integer ELSE 0 END,
+           w.spent_on, w.spent_in_day, w.spent_in_month,
            (SELECT sum(p.balance) FROM wallet_wallet p WHERE p.limits_wallet_id = w.id),
            u.is_active, CASE WHEN u.kyc_expires_at <= read_at THEN 0 ELSE u.kyc_tier END::integer,
            CASE WHEN u.phone_verified_at IS NOT NULL THEN u.phone::text END, u.email::text, NULL
@@ -101,15 +104,17 @@ BEGIN
     END IF;
     IF reserving IS NOT NULL OR p_holds <> '{}' THEN
         SELECT json_agg(json_build_array(
-            h.id, h.wallet_id, t.to_wallet_id, t.kind, h.status, h.amount::text, h.fee::text, h.currency,
-            h.captured_amount::text, h.captured_fee::text, h.expires_at, h.created_at, h.closed_at))
+            h.id, h.wallet_id, t.to_wallet_id, o.owner_id, t.kind, h.status, h.amount::text, h.fee::text,
+            h.currency, h.captured_amount::text, h.captured_fee::text, h.expires_at, h.created_at, h.closed_at))
         INTO found_holds
-        FROM wallet_hold h JOIN transactions_transaction t ON t.id = h.id
+        FROM wallet_hold h
+        JOIN transactions_transaction t ON t.id = h.id
+        JOIN wallet_wallet o ON o.id = t.to_wallet_id
         WHERE h.id = ANY (p_holds || ARRAY(
-            SELECT o.id FROM unnest(reserving) AS w (id)
+            SELECT e.id FROM unnest(reserving) AS w (id)
             JOIN LATERAL (SELECT l.id FROM wallet_hold l
                           WHERE l.wallet_id = w.id AND l.status = 'open' AND l.expires_at <= read_at
-                          ORDER BY l.wallet_id, l.expires_at) o ON true));
+                          ORDER BY l.wallet_id, l.expires_at) e ON true));
     END IF;
 
     rest := json_build_object(
@@ -426,6 +431,7 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM new_wallets
                WHERE balance <> 0 OR held <> 0 OR last_sequence <> 0 OR head_hash <> '\x'::bytea
+                  OR last_entry_at IS NOT NULL
                   OR spent_in_day <> 0 OR spent_in_month <> 0 OR overdraft_limit IS NOT NULL) THEN
         PERFORM ledger_refuse('wallet_starts_empty', 'a new wallet is empty');
     END IF;
@@ -472,8 +478,8 @@ BEGIN
                                AND scale(w.overdraft_limit) <= currency_places(w.currency), true))
                  IS NOT TRUE
                 THEN 'wallet_amounts_are_exact'
-            WHEN (w.balance, w.head_hash)
-                 IS DISTINCT FROM (coalesce(e.balance_after, 0), coalesce(e.hash, '\x'::bytea))
+            WHEN (w.balance, w.head_hash, w.last_entry_at)
+                 IS DISTINCT FROM (coalesce(e.balance_after, 0), coalesce(e.hash, '\x'::bytea), e.created_at)
                 OR (e.id IS NULL AND w.last_sequence <> 0)
                 THEN 'balance_follows_the_entries'
             WHEN w.held <> o.held AND w.held <> reserved_by_holds(w.id) THEN 'held_follows_the_holds'

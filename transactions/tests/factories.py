@@ -129,6 +129,7 @@ class RawPosting:
             previous = bytes(wallet.head_hash)
             wallet.last_sequence += 1
             wallet.balance += Decimal(amount)
+            wallet.last_entry_at = datetime.datetime.fromisoformat(row["created_at"])
             wallet.head_hash = entry_hash(
                 previous,
                 digest,
@@ -158,7 +159,8 @@ class RawPosting:
     def arguments(self) -> list[str]:
         """For ``POST_LEDGER``."""
         wallets = [
-            f'"({w.pk},{w.balance},{w.held},{w.last_sequence},{bytes(w.head_hash).hex()},,,,)"'
+            f'"({w.pk},{w.balance},{w.held},{w.last_sequence},{bytes(w.head_hash).hex()},'
+            f'{w.last_entry_at or ""},,,)"'
             for w in self._wallets.values()
         ]
         entries = [f'"({",".join(map(str, entry.values()))})"' for entry in self.entries]

@@ -84,7 +84,8 @@ def cut_tail(wallet_id: uuid.UUID) -> None:
     )
     sql(
         "UPDATE wallet_wallet w SET balance = e.balance_after, last_sequence = e.sequence,"
-        f" head_hash = e.hash FROM (SELECT * FROM {ENTRY} WHERE wallet_id = %s"
+        " head_hash = e.hash, last_entry_at = e.created_at"
+        f" FROM (SELECT * FROM {ENTRY} WHERE wallet_id = %s"
         " ORDER BY sequence DESC LIMIT 1) e WHERE w.id = e.wallet_id",
         wallet_id,
     )

@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -14,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from fintech_core import gathering, rsgi
-from fintech_core.exceptions import OutcomeUnknown, ServiceUnavailable
+from fintech_core.exceptions import OutcomeUnknown, ServiceUnavailable, TookTooLong
 from fintech_core.gathering import Answer, Arrived
 from fintech_core.tests.test_rsgi import Scope
 from transactions.models import Transaction
@@ -54,7 +55,7 @@ class Ask:
 
 def together(*asks: Ask) -> list[Answer | None]:
     """What they are answered in one group; None for those that go the ordinary way."""
-    nobody: Any = None
+    nobody: Any = SimpleNamespace(done=lambda: False)
     waiting = [
         gathering._Waiting(each.scope, each.scope.headers, each.raw, 0.0, nobody) for each in asks
     ]
@@ -228,6 +229,30 @@ def test_what_the_database_cannot_tell_is_answered_at_once(
     assert (answer.status, problem["request_id"], problem["retryable"]) == (status, "r-1", True)
     assert dict(answer.headers)["Retry-After"] == retry_after
     assert dict(answer.headers)["Content-Type"] == "application/problem+json"
+
+
+def test_what_takes_too_long_sends_the_group_the_ordinary_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise TookTooLong
+
+    monkeypatch.setattr(gathered, "post_group", fail)
+    payer, payee = make_payer(), make_payee()
+    assert together(Ask(payer, body_for(payee))) == [None]
+
+
+def test_who_has_named_too_many_strangers_goes_the_ordinary_way(settings: Any) -> None:
+    settings.UNKNOWN_RECIPIENTS_PER_HOUR = 2
+    payer, payee = make_payer(), make_payee()
+    stranger = body_for(payee, to_user_email="nobody@example.com")
+    for _ in range(2):
+        assert together(Ask(payer, stranger), Ask(payee, stranger)) == [None, None]
+        assert Ask(payer, stranger).alone().status == 404
+    known = Ask(payer, body_for(payee))
+    assert together(known) == [None]
+    assert [known.alone().status, Ask(payer, stranger).alone().status] == [429, 429]
+    assert together(Ask(make_payer(), body_for(payee))) != [None]
 
 
 def test_who_asked_from_where_in_which_request_is_written_down(settings: Any) -> None:

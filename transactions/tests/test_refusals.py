@@ -142,7 +142,8 @@ POSTING = """
         FROM hashed WHERE {which}
     )
     UPDATE wallet_wallet w
-    SET balance = h.balance_after + {wallet_drift}, last_sequence = h.sequence, head_hash = h.hash
+    SET balance = h.balance_after + {wallet_drift}, last_sequence = h.sequence, head_hash = h.hash,
+        last_entry_at = (SELECT (t).created_at FROM asked)
     FROM hashed h WHERE w.id = h.wallet AND {moved}
 """
 WHOLE = {
@@ -270,6 +271,8 @@ def test_a_transaction_happened_at_a_finite_time(owner: Owner) -> None:
         ("sequence_never_goes_back", "balance = 0, last_sequence = 0, head_hash = ''"),
         ("balance_follows_the_entries", "last_sequence = last_sequence + 1"),
         ("balance_follows_the_entries", "head_hash = '\\x00'"),
+        ("balance_follows_the_entries", "last_entry_at = '2999-01-01'"),
+        ("balance_follows_the_entries", "last_entry_at = NULL"),
         ("held_follows_the_holds", "held = 1.00"),
         ("spending_adds_up", "spent_in_day = '-Infinity'"),
         ("spending_adds_up", "spent_in_day = -1000"),

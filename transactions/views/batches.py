@@ -14,7 +14,7 @@ from fintech_core.middleware import client_address, current_request_id
 from fintech_core.openapi import PROBLEMS
 from fintech_core.problems import problem_of, problem_of_validation
 from transactions import idempotency, services
-from transactions.declines import RecipientNotFound
+from transactions.declines import BatchRefused, RecipientNotFound
 from transactions.instructions import Outcome, Request, TransferInstruction
 from transactions.serializers import (
     BatchAnswerSerializer,
@@ -22,7 +22,12 @@ from transactions.serializers import (
     TransferSerializer,
     answer_of,
 )
-from transactions.views.transfers import count_unknown_recipients, instruction_of
+from transactions.views.recipients import (
+    count_unknown_recipient,
+    count_unknown_recipients,
+    require_may_look,
+)
+from transactions.views.transfers import instruction_of
 from users.authentication import caller_of
 
 
@@ -51,10 +56,10 @@ class BatchView(APIView):
         )
         path = reverse("transfer")
         read = [_read(sent, asked, path) for sent in values["transfers"]]
-        results = _all_or_none(read) if values["mode"] == "atomic" else _each(read)
+        require_may_look(asked, [one for one in read if isinstance(one, TransferInstruction)])
+        results = _all_or_none(read, asked) if values["mode"] == "atomic" else _each(read)
         unknown = sum(isinstance(result, RecipientNotFound) for result in results)
-        if unknown:
-            count_unknown_recipients(asked, by=unknown)
+        count_unknown_recipients(asked, unknown)
         answers = [_represent(result, asked) for result in results]
         posted = sum("transaction" in answer for answer in answers)
         body = {"results": answers, "posted": posted, "declined": len(answers) - posted}
@@ -80,7 +85,7 @@ def _read(sent: Any, asked: Request, path: str) -> Read:
     )
 
 
-def _all_or_none(read: list[Read]) -> list[Outcome | DomainError | ValidationError]:
+def _all_or_none(read: list[Read], asked: Request) -> list[Outcome | DomainError | ValidationError]:
     for index, one in enumerate(read):
         if isinstance(one, ValidationError):
             raise ValidationError({"transfers": {str(index): one.detail}})
@@ -88,7 +93,12 @@ def _all_or_none(read: list[Read]) -> list[Outcome | DomainError | ValidationErr
             name = f"transfers.{index}.{one.field}"
             raise InvalidInput({name: [one.detail]}, {name: [one.code]})
     instructions = [one for one in read if isinstance(one, TransferInstruction)]
-    return [*services.transfer_all_or_none(instructions)]
+    try:
+        return [*services.transfer_all_or_none(instructions)]
+    except BatchRefused as refusal:
+        if refusal.code == RecipientNotFound.code:
+            count_unknown_recipient(asked)
+        raise
 
 
 def _each(read: list[Read]) -> list[Outcome | DomainError | ValidationError]:

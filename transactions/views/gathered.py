@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import orjson
 from rest_framework.exceptions import APIException
 
-from fintech_core.exceptions import DomainError, OutcomeUnknown, ServiceUnavailable
+from fintech_core.exceptions import DomainError
 from fintech_core.fields import uuid_text
 from fintech_core.gathering import Arrived, Served
 from fintech_core.parsers import parse_strict
@@ -15,7 +15,9 @@ from fintech_core.renderers import JSONRenderer
 from transactions import idempotency
 from transactions.instructions import Outcome, Request, TransferInstruction
 from transactions.serializers import TransferSerializer, answer_of
+from transactions.services.grouping import verdicts_after
 from transactions.services.transfers import post_group
+from transactions.views.recipients import quota_of_unknown
 from transactions.views.transfers import instruction_of
 from users.authentication import claims_of
 from users.selectors import are_sessions_live
@@ -55,7 +57,8 @@ def _read(request: Arrived) -> Read | None:
 
 def _of_live_sessions(read: list[Read | None]) -> list[Read | None]:
     claims = [each[0] for each in read if each]
-    live = iter(are_sessions_live([(c.user_id, c.session_id, c.token_version) for c in claims]))
+    asked = [(c.user_id, c.session_id, c.token_version) for c in claims]
+    live = iter(are_sessions_live(asked, within=quota_of_unknown()))
     return [each if each and next(live) else None for each in read]
 
 
@@ -65,12 +68,9 @@ def _post(instructions: list[TransferInstruction]) -> Sequence[Outcome | DomainE
         return []
     try:
         results = post_group(instructions)
-    except (ServiceUnavailable, OutcomeUnknown) as error:
-        return [error] * len(instructions)
     except Exception as error:
-        # A wallet that somebody else has locked, or a transfer that PostgreSQL refuses.
         logger.warning("group_not_posted", extra={"reason": type(error).__name__})
-        return [None] * len(instructions)
+        return verdicts_after(error, len(instructions))
     return [each if isinstance(each, Outcome) else None for each in results]
 
 

@@ -23,7 +23,8 @@ from transactions.serializers import (
 )
 from transactions.services import ScheduleInstruction
 from transactions.views.answering import KEY_HEADER, money_request
-from transactions.views.transfers import count_unknown_recipients, instruction_of
+from transactions.views.recipients import count_unknown_recipient, require_may_look
+from transactions.views.transfers import instruction_of
 from users.authentication import caller_of
 
 
@@ -54,17 +55,19 @@ class ScheduleListView(APIView):
         """Plan a transfer for later, or a repeating one."""
         values = ScheduleOrderSerializer.take(request.data)
         asked = money_request(request, values)
+        instruction = instruction_of(values, asked)
+        require_may_look(asked, [instruction])
         try:
             planned = services.create_schedule(
                 ScheduleInstruction(
-                    transfer=instruction_of(values, asked),
+                    transfer=instruction,
                     start_at=values.get("start_at"),
                     rrule=values.get("rrule", ""),
                     timezone=values.get("timezone", "UTC"),
                 )
             )
         except RecipientNotFound:
-            count_unknown_recipients(asked)
+            count_unknown_recipient(asked)
             raise
         headers = {"Idempotency-Replayed": "true"} if planned.is_replay else {}
         return Response(represent_planned(planned.schedule), 201, headers=headers)

@@ -1,9 +1,7 @@
 """Sending money, one transfer at a time or up to a thousand."""
 
-from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request as HttpRequest
 from rest_framework.response import Response
@@ -15,7 +13,7 @@ from transactions.declines import RecipientNotFound
 from transactions.instructions import Request, TransferInstruction
 from transactions.serializers import TransactionSerializer, TransferSerializer, answer_of
 from transactions.views.answering import KEY_HEADER, money_request, respond
-from users.attempts import count_attempt
+from transactions.views.recipients import count_unknown_recipient, require_may_look
 
 
 @extend_schema(tags=["transactions"])
@@ -31,10 +29,12 @@ class TransferView(APIView):
     def post(self, request: HttpRequest) -> Response:
         values = TransferSerializer.take(request.data)
         asked = money_request(request, values)
+        instruction = instruction_of(values, asked)
+        require_may_look(asked, [instruction])
         try:
-            outcome = services.transfer(instruction_of(values, asked))
+            outcome = services.transfer(instruction)
         except RecipientNotFound:
-            count_unknown_recipients(asked)
+            count_unknown_recipient(asked)
             raise
         return respond(answer_of(outcome), is_replay=outcome.is_replay)
 
@@ -55,15 +55,4 @@ def instruction_of(values: dict[str, Any], asked: Request) -> TransferInstructio
         hold_for=TransferSerializer.hold_for(values),
         request_id=asked.request_id,
         client_address=asked.client_address,
-    )
-
-
-def count_unknown_recipients(asked: Request, by: int = 1) -> None:
-    """Whoever tries addresses in turn is stopped; who has mistyped one is told."""
-    count_attempt(
-        scope="unknown_recipient",
-        subject=str(asked.caller_id),
-        window=timedelta(hours=1),
-        limit=settings.UNKNOWN_RECIPIENTS_PER_HOUR,
-        by=by,
     )

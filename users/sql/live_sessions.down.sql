@@ -1,1 +1,1 @@
-DROP FUNCTION live_sessions(uuid[], uuid[], bigint[]);
+DROP FUNCTION live_sessions(uuid[], uuid[], bigint[], text[], text, integer, double precision);
