@@ -5,15 +5,19 @@ overdraft is taken back while it is used, which the database refuses with a 500.
 """
 
 import collections
+import threading
+import time
 import uuid
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection, transaction
 from django.test import override_settings
 
 from transactions.tests.exchange_factories import fresh, open_pot
 from transactions.tests.factories import make_payee, make_payer, wallet_of
 from users.tests.factories import api_client, at_once, make_staff
+from wallet.locks import lock_wallets, lock_wallets_of
 from wallet.models import Wallet
 from wallet.services import set_overdraft
 
@@ -46,6 +50,43 @@ def test_of_many_opened_at_once_no_more_are_than_may_be() -> None:
     responses = at_once(8, lambda index: clients[index].post(WALLETS, body))
     assert statuses(responses) == {201: 3, 409: 5}
     assert Wallet.objects.filter(owner=user).count() == 4
+
+
+def test_a_wallet_that_is_opened_meanwhile_is_locked_with_the_others() -> None:
+    """Seen to fail where the lock is taken in one look."""
+    user = make_payee()
+    first, locked, done = wallet_of(user), threading.Event(), threading.Event()
+
+    def lock_all() -> None:
+        with transaction.atomic():
+            lock_wallets_of(user.pk)
+            locked.set()
+            done.wait(10)
+        connection.close()
+
+    other = threading.Thread(target=lock_all)
+    with transaction.atomic():
+        lock_wallets([first.pk])
+        other.start()
+        while not locked.is_set() and not _somebody_waits():
+            time.sleep(0.01)
+        pot = Wallet.objects.create(owner=user, currency=first.currency, limits_wallet=first)
+    try:
+        assert locked.wait(10)
+        with pytest.raises(OperationalError), transaction.atomic():
+            Wallet.objects.select_for_update(nowait=True, no_key=True).get(pk=pot.pk)
+    finally:
+        done.set()
+        other.join()
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted"
+            " AND transactionid = pg_current_xact_id()::xid)"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.parametrize("_", range(5))
