@@ -247,15 +247,15 @@ def _opened(rows: list[tuple[Any, ...]], rest: dict[str, Any]) -> Opened:
 
 def _account(row: tuple[Any, ...]) -> tuple[Account, uuid.UUID | None]:
     """A wallet of ``open_accounts()``, and where its owner's limits are counted if not in its own row."""
-    wallet_id, owner_id, _, counted_at, *_ = row
-    balance, (spent_on, in_day, in_month, in_pots, *standing) = row[7], row[14:22]
-    counter = Counter(
-        wallet_id,
-        Spending(spent_on, in_day, in_month),
-        balance if in_pots is None else balance + in_pots,
-    )
+    wallet_id, owner_id, is_primary, counted_at, kind, currency, status, *figures = row
+    balance, held, overdraft, sequence, head_hash, last_entry_at, open_holds, *counted = figures
+    spent_on, in_day, in_month, in_pots, *standing, _ = counted
+    total = balance if in_pots is None else balance + in_pots
+    counter = Counter(wallet_id, Spending(spent_on, in_day, in_month), total)
     owner = Standing(owner_id, *standing) if owner_id else None
-    account = Account(*row[:3], *row[4:14], counter, owner)  # type: ignore[call-arg]
+    what = (wallet_id, owner_id, is_primary, kind, currency, status)
+    position = (sequence, head_hash, last_entry_at)
+    account = Account(*what, balance, held, overdraft, *position, open_holds, counter, owner)
     return account, counted_at
 
 

@@ -56,17 +56,6 @@ class TransferInstruction:
     client_address: str | None = None
     hold_for: datetime.timedelta | None = None
 
-    @property
-    def request(self) -> Request:
-        """Who asks, and under which key."""
-        return Request(
-            self.caller_id,
-            self.idempotency_key,
-            self.fingerprint,
-            self.request_id,
-            self.client_address,
-        )
-
 
 @dataclass(slots=True)
 class TransactionRecord:
