@@ -1,7 +1,7 @@
 """A moment for those who were answered together: they come back one by one, and are served together.
 
 Who serves all that wait, as soon as there is one, would else serve the first of them alone and the rest
-behind it: half of the groups, which cost nearly as much as full ones.
+behind it: many groups of one, each of which costs as much as ten more in a full one.
 """
 
 import time

@@ -170,10 +170,11 @@ def _my_kyc(user: User) -> dict[str, Any]:
 
 
 class MayDecideKyc(BasePermission):
-    """Whoever holds ``users.decide_kyc``."""
+    """Staff who hold ``users.decide_kyc``."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return bool(request.user and request.user.has_perm("users.decide_kyc"))
+        user = request.user
+        return bool(user and user.is_staff and user.has_perm("users.decide_kyc"))
 
 
 class StaffKycView(APIView):

@@ -30,7 +30,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = queues.BEAT_SCHEDULE
 
-# What ``manage.py relay`` goes through, in turn; each hands a bounded number of due rows to Celery.
+# What ``manage.py relay`` goes through, in turn; each does a bounded part of what is due.
 RELAY_FEEDS = {
     "provider_events": "payments.event_feeds.hand_over_events",
     "payouts": "payments.feeds.hand_over_payouts",

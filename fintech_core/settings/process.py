@@ -61,7 +61,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "fintech_core.urls"
 WSGI_APPLICATION = "fintech_core.wsgi.application"
 # Threads in each process of the web server that answer requests; mostly they wait for PostgreSQL.
-# Each keeps a connection, so all processes' threads together stay well below its max_connections.
+# Each keeps a connection, and the process two more: all together stay well below its max_connections.
 WEB_THREADS = env.number("WEB_THREADS", 32) or 1
 APPEND_SLASH = False
 # Routes whose POSTs are served many at once (fintech_core/gathering.py), and by what.

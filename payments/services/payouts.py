@@ -51,7 +51,7 @@ def create_payout(
 
     A refusal is recorded: by the wallet's state, limits, funds. Raises ``UnknownProvider``,
     ``InvalidInput``, ``CurrencyMismatch`` without a wallet of that currency, ``KycRequired``,
-    ``IdempotencyKeyReused``.
+    ``TooManyHolds``, ``IdempotencyKeyReused``.
     """
     name = provider or default_provider()
     get_provider(name)

@@ -131,8 +131,9 @@ def transfer(instruction: TransferInstruction) -> Outcome:
     declined transaction, or with ``hold_for`` a pending one; on disk, and the same for a retry.
     Raises, with nothing written: ``InvalidInput`` for an amount its currency cannot have,
     ``RecipientNotFound``, ``SourceWalletNotFound``, ``IdempotencyKeyReused``, ``KycRequired``,
-    ``CallerInactive``; ``RequestInProgress`` and ``ServiceUnavailable`` to be tried again; and
-    ``OutcomeUnknown`` when the database went away during the commit.
+    ``CallerInactive``, with ``hold_for`` ``TooManyHolds``; ``RequestInProgress`` and
+    ``ServiceUnavailable`` to be tried again; and ``OutcomeUnknown`` when the database went away during
+    the commit.
     """
     result = posting_group.post(instruction)
     if isinstance(result, DomainError):

@@ -145,7 +145,7 @@ def reject_kyc(*, submission_id: uuid.UUID, acting_user: User, reason: str) -> K
 def _decide(
     submission_id: uuid.UUID, acting_user: User, *, tier: int | None = None, reason: str = ""
 ) -> KycSubmission:
-    if not acting_user.has_perm(DECIDE):
+    if not (acting_user.is_staff and acting_user.has_perm(DECIDE)):
         raise PermissionDenied
     user_id = get_submission(submission_id).user_id
     if user_id == acting_user.pk:
