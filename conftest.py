@@ -1,6 +1,6 @@
 """What every test stands on: real PostgreSQL and Redis, data that is committed, books that agree."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -98,9 +98,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         sent.append(text if isinstance(text, str) else text.as_string())
         return original(self, query, *args, **kwargs)
 
-    def call(self: calls.Trip, function: str, arguments: Sequence[Any]) -> None:
+    def call(self: calls.Trip, function: str, values: Any) -> None:
         sent.append(f"SELECT * FROM {function}")
-        calling(self, function, arguments)
+        calling(self, function, values)
 
     def execute_text(self: calls.Trip, text: bytes) -> None:
         sent.append(text.decode())

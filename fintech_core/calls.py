@@ -8,8 +8,7 @@ connection and its transaction stay Django's.
 
 import functools
 import select
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
@@ -19,14 +18,16 @@ from psycopg import sql
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq.abc import Buffer, PGconn, PGresult
+from psycopg.types import TypeInfo
 
-from fintech_core.fields import uuid_text
+from fintech_core.binary import Encoded, Rows
 
 Session = psycopg.Connection[Any]
 _FAILED = {ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE}
-# The calls that a session has prepared.
+# The calls that a session has prepared, and the numbers of the row types that it has sent.
 _prepared: WeakKeyDictionary[Session, set[bytes]] = WeakKeyDictionary()
+_row_types: WeakKeyDictionary[Session, dict[str, int]] = WeakKeyDictionary()
 
 
 def call(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
@@ -35,11 +36,16 @@ def call(function: str, *arguments: Any) -> list[tuple[Any, ...]]:
     Where a transaction is due it begins in the same trip. Raises Django's database errors.
     """
     session = _open_session()
-    with connection.wrap_database_errors, Trip(session) as trip:
-        if not session.autocommit and session.pgconn.transaction_status == TransactionStatus.IDLE:
-            trip.execute(b"BEGIN")
-        trip.call(function, arguments)
-        result = trip.results()[-1]
+    with connection.wrap_database_errors:
+        values = _Values(session, arguments)
+        with Trip(session) as trip:
+            if (
+                not session.autocommit
+                and session.pgconn.transaction_status == TransactionStatus.IDLE
+            ):
+                trip.execute(b"BEGIN")
+            trip.call(function, values)
+            result = trip.results()[-1]
         # Spares Django's cursors the query by which they would find out in this request.
         connection.health_check_done = True  # type: ignore[attr-defined]
         transformer = Transformer(session)
@@ -75,25 +81,12 @@ def call_and_commit(function: str, *arguments: Any) -> None:
     Raises Django's database errors. Where the connection was lost, the commit may have happened.
     """
     session: Session = connection.connection
-    with connection.wrap_database_errors, Trip(session) as trip:
-        trip.call(function, arguments)
-        trip.execute(b"COMMIT")
-        trip.results()
-
-
-def array(values: Iterable[str]) -> str:
-    """The text of an array, as PostgreSQL reads it."""
-    return "{" + ",".join(map(quoted, values)) + "}"
-
-
-def uuid_array(values: Iterable[uuid.UUID]) -> str:
-    """The same, of ids."""
-    return "{" + ",".join(map(uuid_text, values)) + "}"
-
-
-def quoted(text: str) -> str:
-    """A text as an element of an array, or as a column of a row, as PostgreSQL reads it."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    with connection.wrap_database_errors:
+        values = _Values(session, arguments)
+        with Trip(session) as trip:
+            trip.call(function, values)
+            trip.execute(b"COMMIT")
+            trip.results()
 
 
 def stream(function: str, *arguments: Any) -> Iterator[tuple[Any, ...]]:
@@ -110,6 +103,37 @@ def stream(function: str, *arguments: Any) -> Iterator[tuple[Any, ...]]:
         cursor.itersize = 10_000
         cursor.execute(text, arguments, binary=True)
         yield from cursor
+
+
+class _Values:
+    """The arguments of a call as they are sent: rows and what is encoded in binary, all else as text."""
+
+    def __init__(self, session: Session, arguments: Sequence[Any]) -> None:
+        encoded = [
+            each.encoded(_type_number(session, each.type)) if isinstance(each, Rows) else each
+            for each in arguments
+        ]
+        self.formats = [
+            Format.BINARY if isinstance(each, Encoded) else Format.TEXT for each in encoded
+        ]
+        # To psycopg what is encoded is a ``bytea``, which in binary is just its bytes.
+        self.data: Sequence[Buffer | None] = Transformer(session).dump_sequence(
+            encoded, [PyFormat.from_pq(each) for each in self.formats]
+        )
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+def _type_number(session: Session, name: str) -> int:
+    """The OID of a row type, which the session asks for once."""
+    known = _row_types.setdefault(session, {})
+    if name not in known:
+        info = TypeInfo.fetch(session, name)
+        if info is None:
+            raise psycopg.ProgrammingError(f"the database has no type {name}")
+        known[name] = info.oid
+    return known[name]
 
 
 class Trip:
@@ -137,17 +161,16 @@ class Trip:
         self._pgconn.send_query_params(text, None)
         self._sent.append(None)
 
-    def call(self, function: str, arguments: Sequence[Any]) -> None:
+    def call(self, function: str, values: _Values) -> None:
         """Send a call, and before the session's first one what it is."""
-        name, text = _statement(function, len(arguments))
+        name, text = _statement(function, len(values))
         prepared = _prepared.setdefault(self._session, set())
         if name not in prepared:
             self._pgconn.send_prepare(name, text)
             self._sent.append(name)
-        values = Transformer(self._session).dump_sequence(
-            arguments, [PyFormat.TEXT] * len(arguments)
+        self._pgconn.send_query_prepared(
+            name, values.data, values.formats, result_format=Format.BINARY
         )
-        self._pgconn.send_query_prepared(name, values, result_format=Format.BINARY)
         self._sent.append(None)
 
     def results(self) -> list[PGresult]:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from fintech_core.calls import array, call, uuid_array
+from fintech_core.binary import text_array, uuid_array
+from fintech_core.calls import call
 from fintech_core.money import smallest_unit
 from transactions.instructions import Recipient
 from transactions.limits import Limits, Spending, limits_of
@@ -202,13 +203,13 @@ def open_accounts(
         "open_accounts",
         uuid_array(set(wallets)),
         uuid_array(set(primaries)),
-        array(set(emails)),
-        array(set(phones)),
+        text_array(set(emails)),
+        text_array(set(phones)),
         uuid_array(set(users)),
         uuid_array(set(holds)),
         uuid_array(caller for caller, _ in own),
-        array(key for _, key in own),
-        array(key for caller, key in keys if not caller),
+        text_array(key for _, key in own),
+        text_array(key for caller, key in keys if not caller),
         patience,
     )
     return _opened(wallet_rows, orjson.loads(rest))

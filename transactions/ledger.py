@@ -5,7 +5,6 @@ wallets; ``write()`` hands all of it to PostgreSQL in one statement, whether it 
 """
 
 import datetime
-import functools
 import uuid
 from collections.abc import Collection
 from dataclasses import replace
@@ -14,13 +13,15 @@ from typing import Any
 
 import orjson
 
-from fintech_core.calls import call, call_and_commit, quoted
-from fintech_core.fields import uuid7, uuid_text
+from fintech_core.binary import Rows
+from fintech_core.calls import call, call_and_commit
+from fintech_core.fields import uuid7
 from fintech_core.money import format_amount
 from transactions.accounts import Account, HoldRecord, Opened
 from transactions.hashing import entry_hash, transaction_digest
 from transactions.instructions import TransactionRecord
 from transactions.models import TransactionStatus
+from transactions.rows import entry_row, transaction_row, wallet_row
 from wallet.models import HoldStatus
 
 
@@ -31,8 +32,8 @@ class Journal:
         """Begin with the expired holds of the opened wallets, but for those ``spared``: who opened the
         accounts ends these in another way."""
         self._opened = opened
-        self._transactions: list[str] = []
-        self._entries: list[str] = []
+        self._transactions: list[bytes] = []
+        self._entries: list[bytes] = []
         self._holds: dict[Any, HoldRecord] = {}
         self._touched: dict[Account, None] = {}
         self._end_expired_holds(spared)
@@ -49,7 +50,6 @@ class Journal:
         accounts = [account for account, _ in legs]
         record.created_at = max(record.created_at, self._opened.moment(*accounts))
         digest = transaction_digest(record)
-        record_id, created_at = uuid_text(record.id), _moment(record.created_at)
         for number, (account, amount) in enumerate(legs, 1):
             previous = account.head_hash
             account.sequence += 1
@@ -64,19 +64,14 @@ class Journal:
                 amount=amount,
                 balance_after=account.balance,
             )
-            # A row of the SQL type posted_entry; no value of it needs quoting.
-            self._entries.append(
-                f'"({record_id},{number},{uuid_text(account.id)},{account.sequence},{amount!s},'
-                f"{account.currency},{account.balance!s},{previous.hex()},{account.head_hash.hex()},"
-                f'{created_at})"'
-            )
+            self._entries.append(entry_row(record, number, account, amount, previous))
             record.balances_after[account.id] = account.balance
             self.touch(account)
         self.add(record)
 
     def add(self, record: TransactionRecord) -> None:
         """Add a transaction that moves nothing: a decline, a hold that is opened or ended."""
-        self._transactions.append(_row(record))
+        self._transactions.append(transaction_row(record))
 
     def reserve(self, record: TransactionRecord, lifetime: datetime.timedelta) -> None:
         """Add a pending transaction and its hold: the amount and the fee are reserved for so long."""
@@ -129,11 +124,11 @@ class Journal:
         """The same, and commit the open transaction with it; nothing may follow."""
         call_and_commit("post_ledger", *self._rows())
 
-    def _rows(self) -> tuple[str, str, str, str]:
+    def _rows(self) -> tuple[Rows, Rows, Rows, str]:
         return (
-            "{" + ",".join(self._transactions) + "}",
-            "{" + ",".join(self._entries) + "}",
-            "{" + ",".join(map(_wallet_row, self._touched)) + "}",
+            Rows("posted_transaction", self._transactions),
+            Rows("posted_entry", self._entries),
+            Rows("posted_wallet", [wallet_row(account) for account in self._touched]),
             orjson.dumps([_hold_row(hold) for hold in self._holds.values()]).decode(),
         )
 
@@ -193,58 +188,6 @@ def _expiry_of(hold: HoldRecord, opened: Opened) -> TransactionRecord:
         fingerprint=hold.id.bytes * 2,
         created_at=opened.read_at,
         parent_id=hold.id,
-    )
-
-
-def _row(record: TransactionRecord) -> str:
-    """The transaction, a row of the SQL type posted_transaction; an empty column is a null."""
-    columns = (
-        uuid_text(record.id),
-        record.kind,
-        record.status,
-        str(record.amount),
-        record.currency,
-        str(record.fee),
-        "" if record.to_amount is None else str(record.to_amount),
-        record.to_currency,
-        uuid_text(record.from_wallet_id),
-        uuid_text(record.to_wallet_id),
-        uuid_text(record.parent_id) if record.parent_id else "",
-        uuid_text(record.initiated_by_id) if record.initiated_by_id else "",
-        quoted(record.idempotency_key),
-        f'"\\\\x{record.fingerprint.hex()}"',
-        quoted(record.description) if record.description else "",
-        _json(record.metadata),
-        record.decline_code,
-        _json(record.facts),
-        quoted(record.request_id) if record.request_id else "",
-        record.client_address or "",
-        _moment(record.created_at),
-    )
-    return quoted(f"({','.join(columns)})")
-
-
-def _json(value: dict[str, Any] | None) -> str:
-    return quoted(orjson.dumps(value).decode()) if value else ""
-
-
-# Of a batch nearly all is dated alike.
-@functools.lru_cache(maxsize=100)
-def _moment(value: datetime.datetime) -> str:
-    return value.isoformat()
-
-
-def _wallet_row(account: Account) -> str:
-    """The wallet as it is afterwards, a row of the SQL type posted_wallet; with what was spent where that
-    is counted in its own row."""
-    spent = ",,"
-    if account.counter.wallet_id == account.id:
-        spending = account.counter.spending
-        spent = f"{spending.on!s},{spending.in_day!s},{spending.in_month!s}"
-    last_entry_at = _moment(account.last_entry_at) if account.last_entry_at else ""
-    return (
-        f'"({uuid_text(account.id)},{account.balance!s},{account.held!s},{account.sequence},'
-        f'{account.head_hash.hex()},{last_entry_at},{spent})"'
     )
 
 

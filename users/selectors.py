@@ -10,7 +10,8 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
-from fintech_core.calls import array, call, uuid_array
+from fintech_core.binary import int8_array, text_array, uuid_array
+from fintech_core.calls import call
 from fintech_core.exceptions import NotFound
 from users.attempts import Quota
 from users.models import KycSubmission, User
@@ -46,8 +47,8 @@ def are_sessions_live(
         "live_sessions",
         uuid_array(users),
         uuid_array(sessions),
-        array(map(str, versions)),
-        array(within.subject(str(user)) for user in users),
+        int8_array(versions),
+        text_array(within.subject(str(user)) for user in users),
         within.scope,
         within.limit,
         within.window.total_seconds(),

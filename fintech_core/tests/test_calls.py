@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 from psycopg.pq import TransactionStatus
 
-from fintech_core.calls import Trip, array, call, call_and_commit, quoted
+from fintech_core.calls import Trip, call, call_and_commit
 from fintech_core.database import exactly_once
 from fintech_core.sqlstates import sqlstate_of
 
@@ -88,16 +88,6 @@ def test_values_of_all_kinds_arrive_and_come_back() -> None:
     assert call("timestamptz_larger", moment, None) == [(None,)]
     assert call("timestamptz_larger", moment, moment - HOUR) == [(moment,)]
     assert call("numeric_inc", Decimal("-1.50")) == [(Decimal("-0.50"),)]
-
-
-@pytest.mark.parametrize("text", ["", '"', "\\", "a,b", "{}", "(x)", "null", " ", "é", "\n"])
-def test_any_text_is_an_element_of_an_array_and_a_column_of_a_row(text: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT (%s::text[])[2], (%s::posted_transaction[])[1].kind",
-            [array(["x", text]), array([f"(,{quoted(text)}{',' * 19})"])],
-        )
-        assert cursor.fetchone() == (text, text)
 
 
 def test_what_fails_in_a_trip_leaves_nothing_of_it(

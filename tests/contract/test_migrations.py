@@ -31,6 +31,9 @@ LOADED = {
         "2121dc92d8835677264982e827df273a3ab4d436989010855d6707c4a4a220c0"
     ),
     "transactions/sql/rows.sql": "23d596f8dc9b050e830105b2e662b86bd25223672dbe57e992561756556fe3d3",
+    "transactions/sql/binary_rows.sql": (
+        "a3b09fb39c29eaa39fa7dbbf869cdc7181bf802dbc1f14a6787b30a382096527"
+    ),
     "transactions/sql/exchange.sql": (
         "ea11f0da686e3ef2c0fd1f31682be91a92927bac77a496dcf871e0bb0f0c2da4"
     ),

@@ -89,14 +89,21 @@ def asked(like: Transaction, **columns: Any) -> dict[str, Any]:
     }
 
 
-# The transactions are given as JSON; those of holds, too, as the function wants them.
+# All rows are given as JSON.
 POST_LEDGER = """
     SELECT post_ledger(
-        ARRAY(SELECT json_populate_recordset(NULL::posted_transaction, %s)), %s, %s, %s)
+        ARRAY(SELECT json_populate_recordset(NULL::posted_transaction, %s)),
+        ARRAY(SELECT json_populate_recordset(NULL::posted_entry, %s)),
+        ARRAY(SELECT json_populate_recordset(NULL::posted_wallet, %s)), %s)
 """
 
 
 _IDS = ("id", "from_wallet_id", "to_wallet_id", "initiated_by_id", "parent_id")
+
+
+def _hex(data: "bytes | memoryview[int]") -> str:
+    """A ``bytea`` in JSON."""
+    return f"\\x{bytes(data).hex()}"
 
 
 class RawPosting:
@@ -148,8 +155,8 @@ class RawPosting:
                     "amount": amount,
                     "currency": wallet.currency,
                     "balance_after": str(wallet.balance),
-                    "previous_hash": previous.hex(),
-                    "hash": wallet.head_hash.hex(),
+                    "previous_hash": _hex(previous),
+                    "hash": _hex(wallet.head_hash),
                     "at": row["created_at"],
                 }
             )
@@ -159,10 +166,14 @@ class RawPosting:
     def arguments(self) -> list[str]:
         """For ``POST_LEDGER``."""
         wallets = [
-            f'"({w.pk},{w.balance},{w.held},{w.last_sequence},{bytes(w.head_hash).hex()},'
-            f'{w.last_entry_at or ""},,,)"'
-            for w in self._wallets.values()
+            {
+                "id": str(wallet.pk),
+                "balance": str(wallet.balance),
+                "held": str(wallet.held),
+                "last_sequence": wallet.last_sequence,
+                "head_hash": _hex(wallet.head_hash),
+                "last_entry_at": wallet.last_entry_at and wallet.last_entry_at.isoformat(),
+            }
+            for wallet in self._wallets.values()
         ]
-        entries = [f'"({",".join(map(str, entry.values()))})"' for entry in self.entries]
-        arrays = (f"{{{','.join(rows)}}}" for rows in (entries, wallets))
-        return [json.dumps(self.rows), *arrays, "[]"]
+        return [*map(json.dumps, (self.rows, self.entries, wallets)), "[]"]

@@ -7,14 +7,18 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
 from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.pq import ExecStatus, Format
+from psycopg.types import TypeInfo
 
+from fintech_core.binary import Rows
 from transactions.hashing import canonical_metadata, entry_hash, transaction_digest
 from transactions.instructions import TransactionRecord
-from transactions.ledger import _row
+from transactions.rows import transaction_row
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -25,14 +29,14 @@ SAME = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
-# The columns as ``post_ledger()`` reads them, so that what a row's text does to a value is judged, too.
-DIGESTS = """
+# The columns as ``post_ledger()`` reads them, so that what their way does to a value is judged, too.
+DIGESTS = b"""
     SELECT transaction_digest(
-        id, kind, amount, currency, fee, to_amount, coalesce(to_currency, ''), from_wallet_id,
-        to_wallet_id, parent_id, initiated_by_id, idempotency_key, fingerprint,
-        coalesce(request_id, ''), client_address, created_at, coalesce(description, ''),
-        coalesce(metadata, '{}'))
-    FROM unnest(%s::posted_transaction[]) WITH ORDINALITY ORDER BY ordinality
+        id, kind, amount::numeric, currency, fee::numeric, to_amount::numeric,
+        coalesce(to_currency, ''), from_wallet_id, to_wallet_id, parent_id, initiated_by_id,
+        idempotency_key, fingerprint, coalesce(request_id, ''), client_address::inet, created_at,
+        coalesce(description, ''), coalesce(metadata, '{}'))
+    FROM unnest($1::posted_transaction[]) WITH ORDINALITY ORDER BY ordinality
 """
 
 # PostgreSQL's text holds every character but NUL; UTF-8 knows no lone surrogates.
@@ -112,8 +116,17 @@ def in_sql(query: str, *arguments: Any) -> list[Any]:
 @SAME
 @given(st.lists(records(), min_size=1, max_size=10))
 def test_a_transactions_digest_is_the_same_in_sql(drawn: list[TransactionRecord]) -> None:
-    rows = in_sql(DIGESTS, f"{{{','.join(map(_row, drawn))}}}")
-    assert [bytes(digest) for (digest,) in rows] == [transaction_digest(r) for r in drawn]
+    connection.ensure_connection()
+    session: psycopg.Connection[Any] = connection.connection
+    kind = TypeInfo.fetch(session, "posted_transaction")
+    assert kind
+    rows = Rows("posted_transaction", list(map(transaction_row, drawn))).encoded(kind.oid)
+    found = session.pgconn.exec_params(
+        DIGESTS, [rows], param_formats=[Format.BINARY], result_format=Format.BINARY
+    )
+    assert found.status == ExecStatus.TUPLES_OK, found.error_message
+    digests = [found.get_value(place, 0) for place in range(found.ntuples)]
+    assert digests == [transaction_digest(record) for record in drawn]
 
 
 @SAME

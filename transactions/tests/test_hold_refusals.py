@@ -174,7 +174,7 @@ def test_a_bent_hold_is_refused_to_the_one_who_may_post(fact: str, columns: dict
 
 
 def require_post_refused(fact: str, rows: list[Any], holds: list[Any]) -> None:
-    arguments = [json.dumps(rows), "{}", "{}", json.dumps(holds)]
+    arguments = [json.dumps(rows), "[]", "[]", json.dumps(holds)]
     with (
         pytest.raises(DatabaseError) as refusal,
         transaction.atomic(),
