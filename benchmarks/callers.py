@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.adapters import Adapter
 from benchmarks.orders import obey
 from benchmarks.workload import draw
+from fintech_core.garbage import settle
 
 # A caller that meets nothing but failures gives up: a closed door needs no further knocking.
 PATIENCE = 20
@@ -146,6 +147,8 @@ def main(name: str) -> None:
     """Obey the runner's orders for the adapter ``MODULE:CLASS``."""
     module, _, attribute = name.partition(":")
     adapter: Adapter = getattr(importlib.import_module(module), attribute)()
+    # As a web server's process does, whatever the candidate.
+    settle()
     crew = Crew(adapter)
     obey(
         {
