@@ -10,13 +10,10 @@ import io
 import itertools
 import logging
 import sys
-import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from queue import SimpleQueue
 from typing import Any
 
 import orjson
@@ -27,6 +24,7 @@ from django.utils.module_loading import import_string
 from fintech_core.garbage import settle
 from fintech_core.gathering import Answer, Gathering, Serve, peer_of
 from fintech_core.middleware import log_request, request_id_for
+from fintech_core.threads import Threads, resolve
 from fintech_core.wsgi import application as wsgi_application
 
 logger = logging.getLogger(__name__)
@@ -148,43 +146,6 @@ class BufferedApplication:
             await self._threads.start(response.close)
 
 
-class Threads:
-    """So many threads that do what they are given, first come, first served.
-
-    A bare queue and bare futures: an executor's own futures, ``asyncio.wait`` and the tasks it makes cost
-    more than all else between the socket and Django.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._waiting: SimpleQueue[tuple[Callable[[], object], asyncio.Future[Any]]] = SimpleQueue()
-        self._are_started = False
-
-    def start(self, work: Callable[[], object]) -> "asyncio.Future[Any]":
-        """Have a thread do the work; the future, of the running loop, tells what came of it."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.put((work, future))
-        if not self._are_started:
-            self._are_started = True
-            for number in range(self._number):
-                threading.Thread(target=self._serve, name=f"web-{number}", daemon=True).start()
-        return future
-
-    def _serve(self) -> None:
-        while True:
-            work, future = self._waiting.get()
-            if future.done():
-                continue  # Time was up while it waited its turn: nobody hears of it any more.
-            result: object
-            try:
-                result = work()
-            except BaseException as error:  # Whoever waits for it is told; the thread lives on.
-                result = error
-            with suppress(RuntimeError):  # The loop is closed: the process is about to end.
-                future.get_loop().call_soon_threadsafe(_settle, future, result)
-            del work, future, result
-
-
 class _Late(Exception):
     """Time was up before there was an answer."""
 
@@ -199,7 +160,7 @@ class Wait:
 
     async def by(self, answered: "asyncio.Future[Any]") -> Any:
         """The future's result. Raises ``_Late`` where it has none in time."""
-        self.give_up = partial(_settle, answered, _Late())
+        self.give_up = partial(resolve, answered, _Late())
         return await answered
 
 
@@ -254,16 +215,6 @@ async def _in_time(sending: Awaitable[object], seconds: float) -> None:
         sent.cancel()
         raise TimeoutError
     sent.result()
-
-
-def _settle(future: "asyncio.Future[Any]", result: object) -> None:
-    """Give the future its result, unless time was up before."""
-    if future.done():
-        return
-    if isinstance(result, BaseException):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
 
 
 def _refuse(scope: Any, protocol: Any, status: int, seconds: float) -> None:
