@@ -3,6 +3,7 @@
 Run by the runner as ``python -m benchmarks.callers MODULE:ADAPTER``; see ``benchmarks.orders``.
 """
 
+import gc
 import importlib
 import os
 import random
@@ -16,7 +17,6 @@ from typing import Any
 from benchmarks.adapters import Adapter
 from benchmarks.orders import obey
 from benchmarks.workload import draw
-from fintech_core.garbage import settle
 
 # A caller that meets nothing but failures gives up: a closed door needs no further knocking.
 PATIENCE = 20
@@ -147,8 +147,10 @@ def main(name: str) -> None:
     """Obey the runner's orders for the adapter ``MODULE:CLASS``."""
     module, _, attribute = name.partition(":")
     adapter: Adapter = getattr(importlib.import_module(module), attribute)()
-    # As a web server's process does, whatever the candidate.
-    settle()
+    # As this project's web server does; here for every candidate.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     crew = Crew(adapter)
     obey(
         {
